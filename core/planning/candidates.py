@@ -1,0 +1,183 @@
+"""Anniversary candidates (R30-R36): birthday, effective date and AEP, with the occurrences before them (R51b)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.planning.calendar import anniversary, civil, day_number, next_anniversary, to_date
+from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64
+from core.planning.config import Config
+from core.planning.contacts import Contacts
+from core.planning.exclusion import Windows
+from core.planning.handled import EventIndex
+from core.planning.items import Items, make_items
+from core.planning.ledger import Ledger
+from core.planning.reasons import Reason, is_exclusion
+from core.planning.rules import AEP, EMAIL_TYPES, UNKNOWN_STATE
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What every step needs: the org's contacts, rules and date. Nothing here changes during a plan."""
+
+    contacts: Contacts
+    windows: Windows
+    config: Config
+    today: int
+    handled: Mapping[str, EventIndex]
+    """By email type: locked rows of that type (R33)."""
+
+    @property
+    def last_ideal(self) -> int | None:
+        """The last ideal date that is planned, None without a limit (lookahead_days)."""
+        return None if self.config.lookahead_days is None else self.today + self.config.lookahead_days
+
+    def beyond_lookahead(self, ideal: Int32) -> Bool:
+        """Whether each ideal date is too far ahead to be planned (R36, R51, R55)."""
+        last = self.last_ideal
+        return np.zeros(len(ideal), dtype=np.bool_) if last is None else ideal > last
+
+    def barred_globally(self, contact: Int64) -> Bool:
+        """Whether underwriting bars each contact from all mail but AEP (R34)."""
+        if not self.config.exclude_failed_underwriting_global:
+            return np.zeros(len(contact), dtype=np.bool_)
+        return self.contacts.failed_underwriting[contact]
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrences:
+    """The current and the previous occurrence of one type for the contacts that have one; parallel columns."""
+
+    email_type: str
+    contact: Int64
+    event: Int32
+    previous: Int32
+    eligible: Bool
+    """Whether the current occurrence is one that is written about (R31, R32, R35)."""
+    previous_eligible: Bool
+    days_before: int
+    deadline: Int32
+    """Of the current occurrence."""
+
+
+def occurrences(frame: Frame, *, aep_superseded: bool) -> list[Occurrences]:
+    """Find the occurrences of the three built-in types for schedulable contacts of a known state (R24, R25)."""
+    reachable = frame.contacts.schedulable & (frame.contacts.state != UNKNOWN_STATE)
+    found = [_birthdays(frame, reachable), _effective_dates(frame, reachable)]
+    if frame.config.aep_enabled and not aep_superseded:
+        found.append(_aep(frame, reachable))
+    return found
+
+
+def _birthdays(frame: Frame, reachable: Bool) -> Occurrences:
+    contact = np.flatnonzero(reachable & (frame.contacts.birth_day != NO_DAY))
+    born = frame.contacts.birth_day[contact]
+    event, previous = _around_today(born, frame.today)
+    return Occurrences(
+        email_type="birthday",
+        contact=contact,
+        event=event,
+        previous=previous,
+        eligible=event > born,
+        previous_eligible=previous > born,
+        days_before=frame.config.birthday_days_before,
+        deadline=np.maximum(np.int32(frame.today), event - np.int32(1)),
+    )
+
+
+def _effective_dates(frame: Frame, reachable: Bool) -> Occurrences:
+    contact = np.flatnonzero(reachable & (frame.contacts.effective_day != NO_DAY))
+    start = frame.contacts.effective_day[contact]
+    event, previous = _around_today(start, frame.today)
+    return Occurrences(
+        email_type="effective_date",
+        contact=contact,
+        event=event,
+        previous=previous,
+        eligible=_old_enough(start, event, frame.config),
+        previous_eligible=_old_enough(start, previous, frame.config),
+        days_before=frame.config.effective_date_days_before,
+        deadline=np.maximum(np.int32(frame.today), event - np.int32(1)),
+    )
+
+
+def _around_today(original: Int32, today: int) -> tuple[Int32, Int32]:
+    """Return the next anniversary and the one a year before it, each computed from the original date (R30)."""
+    _, month, day = civil(original)
+    event, year = next_anniversary(month, day, today)
+    return event, anniversary(month, day, year - np.int32(1))
+
+
+def _old_enough(start: Int32, event: Int32, config: Config) -> Bool:
+    months = 12 * (civil(event)[0] - civil(start)[0])
+    enough: Bool = (months >= config.effective_date_first_email_months) & (event >= start)  # R32
+    return enough
+
+
+def _aep(frame: Frame, reachable: Bool) -> Occurrences:
+    """AEP is one date for the whole org: the earliest that is not more than the grace period ago (R35)."""
+    config, contact = frame.config, np.flatnonzero(reachable)
+    earliest = frame.today - config.late_grace_days
+    year = to_date(earliest).year
+    event = _aep_day(config, year)
+    if event < earliest:
+        year += 1
+        event = _aep_day(config, year)
+    listed = [config.aep_years is None or y in config.aep_years for y in (year, year - 1)]
+
+    def spread(day: int) -> Int32:
+        return np.full(len(contact), day, dtype=np.int32)
+
+    return Occurrences(
+        email_type="aep",
+        contact=contact,
+        event=spread(event),
+        previous=spread(_aep_day(config, year - 1)),
+        eligible=np.full(len(contact), listed[0], dtype=np.bool_),
+        previous_eligible=np.full(len(contact), listed[1], dtype=np.bool_),
+        days_before=0,
+        deadline=spread(event + config.late_grace_days),
+    )
+
+
+def _aep_day(config: Config, year: int) -> int:
+    return day_number(to_date(0).replace(year=year, month=config.aep_month, day=config.aep_day))
+
+
+def candidates(frame: Frame, found: Occurrences, ledger: Ledger) -> Items:
+    """Turn current occurrences into items with their skip checks at the ideal date (R33, R36); counts what is not due."""
+    ideal = found.event - np.int32(found.days_before)
+    handled = frame.handled[found.email_type].handles(found.contact, found.event)
+    beyond = frame.beyond_lookahead(ideal)
+    due = found.eligible & ~handled & ~beyond
+    ledger.consider(found.email_type, len(found.contact))
+    ledger.leave("not_eligible", ~found.eligible)
+    ledger.leave("handled", found.eligible & handled)
+    ledger.leave("beyond_lookahead", found.eligible & ~handled & beyond)
+    spec = EMAIL_TYPES[found.email_type]
+    items = make_items(
+        contact=found.contact[due],
+        type_code=spec.code,
+        event=found.event[due],
+        ideal=ideal[due],
+        deadline=found.deadline[due],
+        priority=spec.priority,
+    )
+    return items.with_reason(_reasons_at_ideal(frame, items))
+
+
+def _reasons_at_ideal(frame: Frame, items: Items) -> Int16:
+    """R36: underwriting first (AEP is exempt, R34), then the exclusion at the ideal date (R40)."""
+    excluded = frame.windows.check(items.contact, items.ideal)
+    barred = frame.barred_globally(items.contact) & (items.type_code != AEP)
+    return np.where(barred, np.int16(Reason.FAILED_UNDERWRITING__GLOBAL), excluded).astype(np.int16)
+
+
+def previous_excluded(frame: Frame, found: Occurrences) -> tuple[Int64, Int32]:
+    """Return (contact, date) of previous occurrences that a window kept from going out and nobody sent since (R51b)."""
+    contact, ideal = found.contact, found.previous - np.int32(found.days_before)
+    owed = found.previous_eligible & is_exclusion(frame.windows.check(contact, ideal))
+    owed &= ~frame.handled[found.email_type].handles(contact, found.previous)
+    owed &= ~frame.barred_globally(contact)
+    return contact[owed], ideal[owed]

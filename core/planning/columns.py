@@ -1,0 +1,62 @@
+"""Column types shared by the planner and by whoever fills a snapshot.
+
+Text travels as one block of UTF-8 bytes with offsets, never as a list of Python strings: three million e-mail addresses
+are judged with a few dozen vector operations and without an object per contact.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64 = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+Int16 = NDArray[np.int16]
+Int8 = NDArray[np.int8]
+UInt64 = NDArray[np.uint64]
+UInt8 = NDArray[np.uint8]
+Bool = NDArray[np.bool_]
+
+NULL_ID: Final = -(2**63)
+"""SQL NULL in an id column (campaign_instance_id, parent_schedule_id)."""
+
+NO_DAY: Final = -(2**31)
+"""No date: NULL, blank or unusable text in a column of day numbers (R2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextColumn:
+    """A column of text: value ``i`` is ``data[start[i]:end[i]]``, absent where ``null[i]``.
+
+    ``data`` is uint8 of any length (UTF-8 as SQLite stores it, not validated); ``start`` and ``end`` are int64, one per
+    row, ``start <= end``; a null row has ``start == end``. Values may be adjacent, separated, or overlap.
+    """
+
+    data: UInt8
+    start: Int64
+    end: Int64
+    null: Bool
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @classmethod
+    def of(cls, values: Sequence[str | bytes | None]) -> Self:
+        """Build a column from Python values, one by one: the slow path of a reader, and tests."""
+        raw = [b"" if v is None else v.encode("utf-8", "surrogatepass") if isinstance(v, str) else v for v in values]
+        lengths = np.fromiter((len(r) for r in raw), dtype=np.int64, count=len(raw))
+        end = np.cumsum(lengths)
+        null = np.fromiter((v is None for v in values), dtype=np.bool_, count=len(raw))
+        return cls(np.frombuffer(b"".join(raw), dtype=np.uint8), end - lengths, end, null)
+
+    def take(self, rows: Int64 | Bool) -> "TextColumn":
+        """Return the column of some rows; the bytes are shared, not copied."""
+        return TextColumn(self.data, self.start[rows], self.end[rows], self.null[rows])
+
+    def value(self, row: int) -> str | None:
+        """Return one value as a Python string (bytes that are no UTF-8 become U+FFFD)."""
+        if self.null[row]:
+            return None
+        return bytes(self.data[self.start[row] : self.end[row]]).decode("utf-8", "replace")

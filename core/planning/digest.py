@@ -1,0 +1,60 @@
+"""Digests of sets of rows (R96): sums modulo 2^64, so that the order of rows and chunks does not matter.
+
+Each row is hashed to 64 bits, column by column, with the finalizer of R60; the digest of a set is the sum of the hashes
+and the sum of a second mix of them, written as 32 hex digits. docs/digests.md has golden values.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from core.planning.columns import NULL_ID, Int32, Int64, UInt64
+from core.planning.rules import FOLLOWUP_PREFIX
+from core.planning.snapshot import RowKind
+from core.planning.text import mix64
+
+_SEED = np.uint64(0x5C4ED01E)
+
+
+def zero() -> UInt64:
+    """Return the digest of no rows: uint64[2]; digests of parts are added up."""
+    return np.zeros(2, dtype=np.uint64)
+
+
+def hex_digest(sums: UInt64) -> str:
+    """Return a digest as 32 hex digits."""
+    return f"{int(sums[0]):016x}{int(sums[1]):016x}"
+
+
+def add_rows(hashes: UInt64) -> UInt64:
+    """Return the digest of rows given their hashes."""
+    second = mix64(hashes ^ np.uint64(1))
+    return np.array([hashes.sum(dtype=np.uint64), second.sum(dtype=np.uint64)], dtype=np.uint64)
+
+
+def schedule_rows(  # the identity and content of a row, by column
+    contact_id: Int64,
+    instance_id: Int64,
+    parent_id: Int64,
+    event_day: Int32,
+    send_day: Int32,
+    kind: Int32,
+    kinds: Sequence[RowKind],
+) -> UInt64:
+    """Return the digest of schedule rows: identity (R7) and content (R90), not row ids, run ids or times."""
+    if not len(contact_id):
+        return zero()
+    follows = np.array([k.email_type.startswith(FOLLOWUP_PREFIX) for k in kinds], dtype=np.bool_)
+    kind_hash = np.array([_kind_hash(k) for k in kinds], dtype=np.uint64)
+    parent = np.where(follows[kind], parent_id, NULL_ID)
+    row = mix64(contact_id.view(np.uint64) ^ _SEED)
+    for column in (instance_id, parent, event_day.astype(np.int64), send_day.astype(np.int64)):
+        row = mix64(row ^ column.view(np.uint64)) + _SEED
+    return add_rows(mix64(row ^ kind_hash[kind]))
+
+
+def _kind_hash(kind: RowKind) -> int:
+    text = json.dumps(list(kind), separators=(",", ":"))
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")

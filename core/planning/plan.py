@@ -1,0 +1,125 @@
+"""plan(): the pipeline of the rule book, top to bottom (docs/rules.md, section 0)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.planning.balancing import DailyCap, balance, daily_cap
+from core.planning.campaign_items import Enrolments, campaign_items, judge_enrolments
+from core.planning.campaigns import CampaignBook
+from core.planning.candidates import Frame, candidates, occurrences
+from core.planning.columns import Int32, Int64
+from core.planning.config import Config
+from core.planning.contacts import Contacts
+from core.planning.exclusion import windows_of
+from core.planning.followups import Followups, gather_behaviour, plan_followups
+from core.planning.handled import EventIndex
+from core.planning.items import join_items
+from core.planning.ledger import Ledger
+from core.planning.limits import apply_limits
+from core.planning.post_window import post_window
+from core.planning.reasons import CONTACT_ISSUES
+from core.planning.rows import PlannedRows, planned_rows
+from core.planning.rules import COUNTING_STATUSES, EMAIL_TYPES
+from core.planning.schedule import Schedule
+from core.planning.smoothing import catch_up, smooth
+from core.planning.snapshot import AnswerChunk, ClickChunk, EnrolmentChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a plan depends on besides configuration and date: the org database, judged column by column."""
+
+    contacts: Contacts
+    schedule: Schedule
+    book: CampaignBook
+    enrolments: Sequence[EnrolmentChunk]
+    clicks: Sequence[ClickChunk]
+    answers: Sequence[AnswerChunk]
+
+
+@dataclass(frozen=True, slots=True)
+class Issues:
+    """Issues found, as pairs (R24); contact_id 0 for those about a campaign."""
+
+    contact_id: Int64
+    issue: Int32
+    """Index into ``issues``."""
+    issues: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The desired state of one org on one date."""
+
+    rows: PlannedRows
+    issues: Issues
+    limits: DailyCap
+    cap_exceeded_days: Int32
+    contact_count: int
+    """N: schedulable contacts (R24)."""
+    considered: Mapping[str, int]
+    """Candidates looked at, by source; each is a row or not due."""
+    not_due: Mapping[str, int]
+    """Candidates that are nobody's turn yet or any more, by cause."""
+
+
+def plan(snapshot: Snapshot, config: Config, today: int) -> Plan:
+    """Plan every mail that the rules ask for and forbid; pure. Raises ConservationError if candidates do not add up."""
+    contacts, schedule = snapshot.contacts, snapshot.schedule
+    frame = Frame(contacts, windows_of(contacts, config), config, today, _handled(contacts, schedule))
+    contact_count = int(np.count_nonzero(contacts.schedulable))
+    profile = config.profile(contact_count)
+    limits = daily_cap(config, profile, contact_count)
+    ledger = Ledger()
+    found = occurrences(frame, aep_superseded=snapshot.book.aep_superseded)  # step 1
+    parts = [candidates(frame, occurrence, ledger) for occurrence in found]
+    enrolments = judge_enrolments(frame, snapshot.book, snapshot.enrolments)
+    parts += campaign_items(frame, snapshot.book, enrolments, schedule, ledger)  # step 2
+    items = join_items(parts)
+    sent = schedule.locked_where(lambda k: k.email_type == "effective_date" and k.status in COUNTING_STATUSES)
+    items = smooth(frame, items, sent, profile, limits.cap)  # step 3
+    items = catch_up(frame, items)  # step 4
+    items = join_items([items, post_window(frame, items, found, ledger)])  # step 5
+    followups = _followups(frame, snapshot)  # step 6
+    ledger.consider("followup", len(followups))
+    balanced = balance(frame, items, _fixed_days(schedule, followups), limits)  # step 7
+    items = apply_limits(frame, balanced.items, schedule)  # step 8
+    rows = planned_rows(contacts, items, followups, snapshot.book.active, config.send_time)  # step 9
+    ledger.balance(len(rows))
+    return Plan(
+        rows=rows,
+        issues=_issues(contacts, snapshot.book, enrolments),
+        limits=limits,
+        cap_exceeded_days=balanced.cap_exceeded_days,
+        contact_count=contact_count,
+        considered=dict(sorted(ledger.considered.items())),
+        not_due=dict(sorted(ledger.not_due.items())),
+    )
+
+
+def _handled(contacts: Contacts, schedule: Schedule) -> dict[str, EventIndex]:
+    return {
+        name: EventIndex.of(schedule.locked_where(lambda k, name=name: k.email_type == name), contacts)  # type: ignore[misc]
+        for name in EMAIL_TYPES
+    }
+
+
+def _followups(frame: Frame, snapshot: Snapshot) -> Followups:
+    behaviour = gather_behaviour(frame, snapshot.clicks, snapshot.answers)
+    return plan_followups(frame, snapshot.schedule, snapshot.book, behaviour)
+
+
+def _fixed_days(schedule: Schedule, followups: Followups) -> Int32:
+    """Return one day per mail that counts towards the cap and is not moved (R65)."""
+    return np.concatenate((schedule.counting().send_day, followups.target[followups.reason == 0]))
+
+
+def _issues(contacts: Contacts, book: CampaignBook, enrolments: Enrolments) -> Issues:
+    campaign_issues = (*book.issues, *enrolments.issues)
+    ids = [contacts.contact_id[(contacts.issues >> np.uint8(bit)) & 1 == 1] for bit in range(len(CONTACT_ISSUES))]
+    numbers = [np.full(len(part), bit, dtype=np.int32) for bit, part in enumerate(ids)]
+    ids.append(np.zeros(len(campaign_issues), dtype=np.int64))
+    numbers.append(np.arange(len(campaign_issues), dtype=np.int32) + np.int32(len(CONTACT_ISSUES)))
+    return Issues(np.concatenate(ids), np.concatenate(numbers), (*CONTACT_ISSUES, *campaign_issues))

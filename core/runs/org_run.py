@@ -1,0 +1,254 @@
+"""The run of one org: rooms 4 to 10, top to bottom. What is not in the object did not happen."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from core.runs.errors import ErrorCode, OrgError
+from core.runs.ports import (
+    Bus,
+    Clock,
+    Journal,
+    Lease,
+    Message,
+    OrgDatabase,
+    OrgStore,
+    PreconditionFailedError,
+    StoredRun,
+    Sync,
+    Transfer,
+    Uploaded,
+    WorkingCopy,
+)
+from core.runs.reconcile import Order, Reconciled, reconcile
+from events.encode import encode
+from events.ids import completion_id, run_id
+from events.payloads import RequestCounts, RunCompleted
+from events.types import Event, EventKey, OrgId, Outgoing, RunRequested
+
+ATTEMPTS_MAX: Final = 5
+"""How often a run starts again after another writer was first."""
+
+SOURCE: Final = "//emailsched/runs"
+"""CloudEvents source of everything that a run publishes."""
+
+_BACKOFF_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events of one org that share a run: same as_of, same wishes."""
+
+    org_id: OrgId
+    events: tuple[Event, ...]
+    as_of: date | None = None
+    force: bool = False
+    create: bool = False
+
+    @classmethod
+    def of(cls, events: tuple[Event, ...]) -> "Batch":
+        """Build the batch of events that ``batch_key`` puts together."""
+        as_of, force, create = batch_key(events[0])
+        return cls(events[0].org_id, events, as_of, force, create)
+
+
+def batch_key(event: Event) -> tuple[date | None, bool, bool]:
+    """Return what two events must agree on to share a run."""
+    wish = event.data
+    return (wish.as_of, wish.force, wish.create) if isinstance(wish, RunRequested) else (None, False, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything that a run needs of the world."""
+
+    sync: Sync
+    lease: Lease
+    store: OrgStore
+    bus: Bus
+    clock: Clock
+    journal: Journal
+    completion_topic: str
+
+
+@dataclass(slots=True)
+class _Account:
+    """What one run cost: bytes and requests, and seconds per step."""
+
+    clock: Clock
+    transfer: Transfer = field(default_factory=Transfer)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Add the time spent in a block to a step."""
+        started = self.clock.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + self.clock.monotonic() - started
+
+
+def run_org(batch: Batch, ports: Ports, *, until: float) -> Mapping[EventKey, RunCompleted]:
+    """Run one org for a batch of events and publish; returns the completion of every event.
+
+    ``until`` is the monotonic moment up to which the lease is waited for. Raises OrgError; then no event of the batch may
+    be acknowledged unless the error's answer says so.
+    """
+    account = _Account(ports.clock)
+    with ports.lease.hold(batch.org_id, until=until, transfer=account.transfer):
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            ports.clock.sleep(_BACKOFF_SECONDS[attempt - 1])
+            try:
+                return _attempt(batch, ports, account)
+            except PreconditionFailedError:
+                ports.journal.warning("fence_conflict", org_id=batch.org_id, attempt=attempt, attempts_max=ATTEMPTS_MAX)
+    raise OrgError(ErrorCode.FENCE_LOST, batch.org_id, f"another writer was first {ATTEMPTS_MAX} times")
+
+
+def _attempt(batch: Batch, ports: Ports, account: _Account) -> Mapping[EventKey, RunCompleted]:
+    ports.journal.info("sync_down", org_id=batch.org_id)
+    with account.step("sync_down"):
+        copy = ports.sync.down(batch.org_id, create=batch.create, transfer=account.transfer)
+    try:
+        ports.journal.info(
+            "synced",
+            org_id=batch.org_id,
+            direction="down",
+            generation=copy.generation,
+            bytes_down=account.transfer.bytes_down,
+        )
+        if copy.object_replaced:
+            ports.journal.warning("object_replaced", org_id=batch.org_id, generation=copy.generation)
+        return _with_copy(batch, ports, account, copy)
+    finally:
+        ports.sync.done(copy)
+
+
+def _with_copy(batch: Batch, ports: Ports, account: _Account, copy: WorkingCopy) -> Mapping[EventKey, RunCompleted]:
+    db = ports.store.open(copy.file, batch.org_id)
+    migrated = db.migrate()
+    keys = tuple(dict.fromkeys(event.key for event in batch.events))
+    known = db.runs_of_events(keys)
+    completions = {key: _replay(run) for key, run in known.items()}
+    for completed in {c.run_id: c for c in completions.values()}.values():
+        _publish(completed, ports)
+    fresh = tuple(key for key in keys if key not in known)
+    if fresh:
+        completed = _run_fresh(batch, fresh, ports, account, copy, db, migrated=migrated)
+        completions.update(dict.fromkeys(fresh, completed))
+    return completions
+
+
+def _run_fresh(  # the rest of the rooms needs all that was prepared
+    batch: Batch,
+    fresh: tuple[EventKey, ...],
+    ports: Ports,
+    account: _Account,
+    copy: WorkingCopy,
+    db: OrgDatabase,
+    *,
+    migrated: bool,
+) -> RunCompleted:
+    order = Order(
+        org_id=batch.org_id,
+        run_id=run_id(batch.org_id, copy.generation, fresh),
+        event_keys=fresh,
+        as_of=batch.as_of,
+        force=batch.force,
+    )
+    with account.step("plan"):
+        result = reconcile(db, order, ports.clock, ports.journal, migrated=migrated)
+    _journal_plan(result, ports.journal)
+    uploaded = Uploaded(copy.generation, 0)
+    if result.changed:
+        with account.step("commit"):
+            db.write(result.commit)
+            db.close()
+        ports.journal.info("sync_up", org_id=order.org_id, run_id=order.run_id)
+        with account.step("sync_up"):
+            uploaded = ports.sync.up(copy, run_id=order.run_id, transfer=account.transfer)
+        ports.journal.info(
+            "synced",
+            org_id=order.org_id,
+            run_id=order.run_id,
+            direction="up",
+            generation=uploaded.generation,
+            bytes_up=account.transfer.bytes_up,
+        )
+    completed = _first_publication(result, account, copy, uploaded)
+    _publish(completed, ports)
+    ports.journal.info(
+        "completed",
+        org_id=order.org_id,
+        run_id=order.run_id,
+        changed=completed.changed,
+        generation=completed.generation,
+        durations_seconds=completed.durations_seconds,
+    )
+    return completed
+
+
+def _journal_plan(result: Reconciled, journal: Journal) -> None:
+    completed = result.completed
+    journal.info(
+        "planned",
+        org_id=completed.org_id,
+        run_id=completed.run_id,
+        changed=completed.changed,
+        **{name: getattr(completed.counts, name) for name in completed.counts.__struct_fields__},
+    )
+    if completed.cap_exceeded_days:
+        journal.warning(
+            "cap_exceeded", org_id=completed.org_id, run_id=completed.run_id, days=len(completed.cap_exceeded_days)
+        )
+    for warning in completed.warnings:
+        journal.warning(warning, org_id=completed.org_id, run_id=completed.run_id)
+
+
+def _first_publication(result: Reconciled, account: _Account, copy: WorkingCopy, uploaded: Uploaded) -> RunCompleted:
+    """Add what is known only after the upload; a repeated publication comes from the record and lacks it."""
+    transfer = account.transfer
+    warnings = result.completed.warnings
+    return replace(
+        result.completed,
+        replayed=False,
+        generation=uploaded.generation,
+        parent_generation=copy.generation,
+        bytes_down=transfer.bytes_down,
+        bytes_up=transfer.bytes_up,
+        requests=RequestCounts(a=transfer.requests_class_a, b=transfer.requests_class_b),
+        pages_changed=transfer.pages_changed,
+        durations_seconds={name: round(seconds, 3) for name, seconds in account.seconds.items()},
+        warnings=(*warnings, "object_replaced") if copy.object_replaced else warnings,
+    )
+
+
+def _replay(run: StoredRun) -> RunCompleted:
+    return msgspec.json.decode(run.completion_json, type=RunCompleted)
+
+
+def _publish(completed: RunCompleted, ports: Ports) -> None:
+    event = Outgoing(
+        id=completion_id(completed.org_id, completed.run_id),
+        source=SOURCE,
+        data=completed,
+        org_id=completed.org_id,
+        time=ports.clock.now_utc(),
+        run_id=completed.run_id,
+    )
+    publish(event, ports)
+    ports.journal.info(
+        "published", org_id=completed.org_id, run_id=completed.run_id, event_id=event.id, replayed=completed.replayed
+    )
+
+
+def publish(event: Outgoing, ports: Ports) -> None:
+    """Publish one event on the completion topic; returns when the bus has it."""
+    attributes, data = encode(event)
+    ports.bus.publish(Message(ports.completion_topic, attributes, data))

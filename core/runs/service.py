@@ -1,0 +1,167 @@
+"""What happens to one event, from the mailbox to the answer: the handler behind every door."""
+
+import hashlib
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from core.runs.errors import ErrorCode, OrgError
+from core.runs.mailbox import Mailbox
+from core.runs.org_run import SOURCE, Batch, Ports, publish, run_org
+from events.ids import failure_id, rejection_id
+from events.payloads import EventRef, EventRejected, RejectedReason, RunCompleted, RunFailed
+from events.rejection import Rejection
+from events.types import Event, EventKey, Outgoing, RunRequested
+
+Outcome = Literal["done", "rejected", "failed", "retry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of an event, and so what its sender is told.
+
+    ``done``: a run carried it. ``rejected``: it is bad for good, and event.rejected is published. ``failed``: the org is at
+    fault, and run.failed is published. ``retry``: it must come again.
+    """
+
+    outcome: Outcome
+    completed: RunCompleted | None = None
+    error: OrgError | None = None
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the sender may forget the message."""
+        return self.outcome != "retry"
+
+
+class Service:
+    """Handles events; safe to call from many threads."""
+
+    def __init__(self, ports: Ports, *, waiters_max: int, run_slots: int) -> None:
+        self._ports = ports
+        self._slots = threading.BoundedSemaphore(run_slots)
+        self.mailbox: Mailbox[RunCompleted] = Mailbox(self._run, ports.clock, waiters_max=waiters_max)
+
+    def handle(self, event: Event, *, until: float) -> Handled:
+        """Carry one event to its end; raises nothing that an operator could act on (it is in the result)."""
+        try:
+            return Handled("done", self.mailbox.submit(event, until=until))
+        except OrgError as error:
+            return self._answer(event, error)
+
+    def reject(self, rejection: Rejection, body_reference: str | None = None) -> Handled:
+        """Tell the world about a message that can never be processed."""
+        journal = self._ports.journal
+        journal.error(
+            "event_rejected",
+            org_id=rejection.org_id,
+            event_id=rejection.key.id if rejection.key else None,
+            codes=sorted({reason.code for reason in rejection.reasons}),
+            pointers=[reason.pointer for reason in rejection.reasons],
+        )
+        payload = rejection.to_payload(body_reference)
+        return self._publish_or_retry(
+            Outgoing(
+                id=rejection.id,
+                source=SOURCE,
+                data=payload,
+                org_id=rejection.org_id,
+                time=self._ports.clock.now_utc(),
+            ),
+            Handled("rejected"),
+        )
+
+    def _run(self, batch: Batch, until: float) -> Mapping[EventKey, RunCompleted]:
+        with self._slot(batch, until):
+            try:
+                return run_org(batch, self._ports, until=until)
+            except OrgError:
+                raise
+            except Exception as error:
+                # The last boundary: whatever went wrong, the message comes again and the operator learns where. The
+                # text of a foreign exception may hold data of a contact, so only its type and place are told.
+                raise OrgError(ErrorCode.SCHEDULER_FAILED, batch.org_id, _place_of(error)) from error
+
+    @contextmanager
+    def _slot(self, batch: Batch, until: float) -> Iterator[None]:
+        """Keep the number of runs at once within what the machine can bear."""
+        wait = max(0.0, until - self._ports.clock.monotonic())
+        if not self._slots.acquire(timeout=wait):
+            raise OrgError(ErrorCode.LEASE_BUSY, batch.org_id, "no run slot came free in time")
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _answer(self, event: Event, error: OrgError) -> Handled:
+        self._ports.journal.error(
+            error.code.value,
+            org_id=event.org_id,
+            event_id=event.id,
+            detail=error.detail,
+            hint=error.hint,
+            retryable=error.retryable,
+        )
+        match error.answer:
+            case "retry":
+                return Handled("retry", error=error)
+            case "reject":
+                return self._publish_or_retry(self._rejected(event, error), Handled("rejected", error=error))
+            case "fail":
+                # A run request can be sent again once the org is mended; data must not be lost meanwhile.
+                outcome: Outcome = "failed" if isinstance(event.data, RunRequested) else "retry"
+                return self._publish_or_retry(self._failed(event, error), Handled(outcome, error=error))
+
+    def _publish_or_retry(self, outgoing: Outgoing, handled: Handled) -> Handled:
+        try:
+            publish(outgoing, self._ports)
+        except OrgError as error:
+            self._ports.journal.error(error.code.value, org_id=outgoing.org_id, detail=error.detail, hint=error.hint)
+            return Handled("retry", error=error)
+        return handled
+
+    def _rejected(self, event: Event, error: OrgError) -> Outgoing:
+        digest = hashlib.sha256(f"{event.source}\n{event.id}\n{error.code}".encode()).hexdigest()
+        reason = RejectedReason(code=error.code.value, pointer="", message=f"{error}; {error.hint}")
+        payload = EventRejected(
+            org_id=event.org_id,
+            event=EventRef(source=event.source, id=event.id),
+            reasons=(reason,),
+            digest=digest,
+            attribute_names=(),
+            body_base64=None,
+            body_reference=None,
+        )
+        return Outgoing(
+            id=rejection_id(digest, event.key),
+            source=SOURCE,
+            data=payload,
+            org_id=event.org_id,
+            time=self._ports.clock.now_utc(),
+        )
+
+    def _failed(self, event: Event, error: OrgError) -> Outgoing:
+        payload = RunFailed(
+            org_id=event.org_id,
+            event_ids=(EventRef(source=event.source, id=event.id),),
+            code=error.code.value,
+            message=str(error),
+            hint=error.hint,
+            retryable=error.retryable,
+            run_id=None,
+        )
+        return Outgoing(
+            id=failure_id(event.org_id, event.key, error.code.value),
+            source=SOURCE,
+            data=payload,
+            org_id=event.org_id,
+            time=self._ports.clock.now_utc(),
+        )
+
+
+def _place_of(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {frame.name}, line {frame.lineno}"

@@ -1,0 +1,155 @@
+"""What each event type carries: one frozen struct per payload.
+
+The JSON Schemas in ``events/schemas`` are generated from these structs: whoever changes a struct changes the contract.
+Absent information is ``null``, never a missing field: a consumer may rely on every key of an outgoing payload.
+"""
+
+from datetime import date
+from typing import Annotated, NewType
+
+from msgspec import Meta, Struct
+
+OrgId = NewType("OrgId", str)
+"""An org id that was judged by `events.types.parse_org_id`: safe in a path, an object name and an attribute."""
+
+ORG_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)"
+"""For JSON Schema. ``$(?!\\n)`` because ``$`` alone lets a trailing newline through in some regex dialects."""
+
+OrgIdField = Annotated[OrgId, Meta(pattern=ORG_ID_PATTERN, description="Org id.")]
+Count = Annotated[int, Meta(ge=0)]
+Bytes = Annotated[int, Meta(ge=0, description="Bytes moved between us and the bucket.")]
+Seconds = Annotated[float, Meta(ge=0)]
+Generation = Annotated[int, Meta(ge=0, description="Generation of the org's object; 0 is 'no object'.")]
+RunIdField = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)", description="Run id, 32 hex digits.")]
+Code = Annotated[str, Meta(min_length=1, max_length=64, description="A stable code; text for people is elsewhere.")]
+
+
+class EventRef(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The identity of an event: two events with the same source and id are the same event."""
+
+    source: Annotated[str, Meta(min_length=1, max_length=1024)]
+    id: Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class RunRequested(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Plan one org and commit the difference."""
+
+    as_of: Annotated[
+        date | None,
+        Meta(description="Plan as of this day (YYYY-MM-DD). Absent or null: the org's own date when the run starts."),
+    ] = None
+    force: Annotated[
+        bool,
+        Meta(description="Accept an as_of before the last checkpoint, or more than a day from the org's own date."),
+    ] = False
+    create: Annotated[bool, Meta(description="Make the org's object if the org has none yet.")] = False
+
+
+class RunCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many contacts were read, mails planned and rows written."""
+
+    contacts: Count
+    contacts_invalid: Count
+    emails_scheduled: Count
+    emails_skipped: Count
+    rows_inserted: Count
+    rows_updated: Count
+    rows_deleted: Count
+    rows_missed: Count
+    rows_unchanged: Count
+    dropped_locked: Count
+
+
+class RequestCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Requests to the bucket, by the class they are billed in."""
+
+    a: Count
+    b: Count
+
+
+class RunChecksums(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Digests of what was read and of what was left behind; equal before and after means nothing changed."""
+
+    contacts: str
+    schedules_before: str
+    schedules_after: str
+
+
+class RunCompleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A run ended well.
+
+    What is known only after the upload (generations, bytes, requests, pages, durations) is null when ``replayed`` is
+    true: a repeated publication is made from the run's record, which was written before the upload.
+    """
+
+    org_id: OrgIdField
+    run_id: RunIdField
+    changed: Annotated[bool, Meta(description="False: the plan was already in place, and nothing was written.")]
+    replayed: Annotated[
+        bool, Meta(description="True: published again for a redelivered event; same event id as before.")
+    ]
+    as_of: Annotated[date, Meta(description="The day that was planned for.")]
+    event_ids: Annotated[tuple[EventRef, ...], Meta(description="The events this run carried.")]
+    counts: RunCounts
+    scheduled_by_type: dict[str, Count]
+    skipped_by_reason: dict[str, Count]
+    issues_by_code: dict[str, Count]
+    volume_by_day: Annotated[
+        dict[date, dict[str, Count]],
+        Meta(
+            description="Pre-scheduled mails per day (YYYY-MM-DD) and type.",
+            extra_json_schema={"propertyNames": {"format": "date"}},
+        ),
+    ]
+    cap: Annotated[Count | None, Meta(description="Mails per day at most; null: no cap.")]
+    cap_exceeded_days: tuple[date, ...]
+    config_hash: str
+    generation: Generation | None
+    parent_generation: Generation | None
+    bytes_down: Bytes | None
+    bytes_up: Bytes | None
+    requests: RequestCounts | None
+    pages_changed: Count | None
+    durations_seconds: Annotated[dict[str, Seconds] | None, Meta(description="Seconds per step.")]
+    checksums: RunChecksums
+    warnings: tuple[Code, ...]
+
+
+class RunFailed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A run ended badly, and what to do about it. Holds no personal data."""
+
+    org_id: OrgIdField
+    event_ids: tuple[EventRef, ...]
+    code: Code
+    message: Annotated[str, Meta(description="What happened, for a person.")]
+    hint: Annotated[str, Meta(description="What to do next, for a person.")]
+    retryable: Annotated[bool, Meta(description="True: the same event may succeed later without a change.")]
+    run_id: RunIdField | None
+
+
+class RejectedReason(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing that is wrong with a message, and where. Never the value itself: it may be personal data."""
+
+    code: Code
+    pointer: Annotated[
+        str, Meta(description="JSON pointer into the event in structured form; '' is the whole message.")
+    ]
+    message: Annotated[str, Meta(description="What is wrong, for a person; names what was expected.")]
+
+
+class EventRejected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message that can never be processed, with every reason at once."""
+
+    org_id: Annotated[OrgIdField | None, Meta(description="Null: the message named no valid org.")]
+    event: Annotated[EventRef | None, Meta(description="Null: the message had no usable source and id.")]
+    reasons: Annotated[tuple[RejectedReason, ...], Meta(min_length=1)]
+    digest: Annotated[
+        str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="SHA-256 of what was judged; links logs to this event.")
+    ]
+    attribute_names: Annotated[tuple[str, ...], Meta(description="Names, never values, of the message's attributes.")]
+    body_base64: Annotated[str | None, Meta(description="The body if it has at most 1 MB, else null.")]
+    body_reference: Annotated[str | None, Meta(description="Object that holds a larger body: rejected/<id>.")]
+
+
+Payload = RunRequested | RunCompleted | RunFailed | EventRejected
+"""Every payload of the contract. A new event type adds its struct here and its row to `events.types.EVENT_TYPES`."""

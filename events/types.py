@@ -1,0 +1,214 @@
+"""The event types: one table, and the typed values that the rest of the program speaks of.
+
+``EVENT_TYPES`` is the one home of "which types exist": decoder, encoder, schemas, samples and AsyncAPI are held to it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+from events.payloads import (
+    EventRef,
+    EventRejected,
+    OrgId,
+    Payload,
+    RejectedReason,
+    RequestCounts,
+    RunChecksums,
+    RunCompleted,
+    RunCounts,
+    RunFailed,
+    RunRequested,
+)
+
+__all__ = [
+    "EVENT_REJECTED",
+    "EVENT_TYPES",
+    "INCOMING",
+    "OUTGOING",
+    "RUN_COMPLETED",
+    "RUN_FAILED",
+    "RUN_REQUESTED",
+    "Delivery",
+    "Direction",
+    "Event",
+    "EventKey",
+    "EventRef",
+    "EventRejected",
+    "EventType",
+    "InvalidOrgIdError",
+    "OrgId",
+    "Outgoing",
+    "Payload",
+    "RejectedReason",
+    "RequestCounts",
+    "RunChecksums",
+    "RunCompleted",
+    "RunCounts",
+    "RunFailed",
+    "RunRequested",
+    "WireShape",
+    "is_org_id",
+    "parse_org_id",
+    "type_name_of",
+]
+
+Direction = Literal["in", "out"]
+"""``in``: the world asks us. ``out``: we tell the world."""
+
+WireShape = Literal[
+    "pubsub-wrapped",  # Pub/Sub push: JSON around base64
+    "pubsub-unwrapped",  # Pub/Sub push: data as the body, attributes as headers
+    "pubsub-pull",  # streaming pull: no HTTP at all
+    "cloudevent-binary",  # CloudEvents over HTTP: attributes as ce-* headers
+    "cloudevent-structured",  # CloudEvents over HTTP: one JSON object
+    "cloudevent-batch",  # CloudEvents over HTTP: a JSON list of such objects
+    "local",  # made in this process (command line), never on a wire
+]
+
+_ORG_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class InvalidOrgIdError(ValueError):
+    """A text that is no org id. Carries its length, not the text: that came from outside and may be anything."""
+
+    def __init__(self, length_characters: int) -> None:
+        super().__init__("an org id is 1 to 64 characters of A-Z a-z 0-9 _ -, and starts with a letter or a digit")
+        self.length_characters = length_characters
+
+
+def is_org_id(text: str) -> bool:
+    """Whether the whole text is an org id (``fullmatch``: ``$`` would let a trailing newline through)."""
+    return _ORG_ID.fullmatch(text) is not None
+
+
+def parse_org_id(text: str) -> OrgId:
+    """Judge an org id before it reaches a path, an object name or a bucket; raises InvalidOrgIdError."""
+    if not is_org_id(text):
+        raise InvalidOrgIdError(len(text))
+    return OrgId(text)
+
+
+class EventKey(NamedTuple):
+    """The identity of an event. CloudEvents promises that source and id together are unique; neither is alone."""
+
+    source: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventType:
+    """One row of the contract."""
+
+    name: str
+    payload: type[Payload]
+    direction: Direction
+    description: str
+
+
+RUN_REQUESTED: Final = "com.emailscheduler.run.requested.v1"
+RUN_COMPLETED: Final = "com.emailscheduler.run.completed.v1"
+RUN_FAILED: Final = "com.emailscheduler.run.failed.v1"
+EVENT_REJECTED: Final = "com.emailscheduler.event.rejected.v1"
+
+_TABLE: Final = (
+    EventType(
+        name=RUN_REQUESTED,
+        payload=RunRequested,
+        direction="in",
+        description="Plan one org and commit the difference.",
+    ),
+    EventType(
+        name=RUN_COMPLETED,
+        payload=RunCompleted,
+        direction="out",
+        description="A run ended well: what changed, counts, volume per day, bytes moved.",
+    ),
+    EventType(
+        name=RUN_FAILED,
+        payload=RunFailed,
+        direction="out",
+        description="A run ended badly: reason code, hint, and whether it may be retried.",
+    ),
+    EventType(
+        name=EVENT_REJECTED,
+        payload=EventRejected,
+        direction="out",
+        description="A message that can never be processed, with every reason at once.",
+    ),
+)
+
+EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType({row.name: row for row in _TABLE})
+INCOMING: Final[Mapping[str, EventType]] = MappingProxyType({r.name: r for r in _TABLE if r.direction == "in"})
+OUTGOING: Final[Mapping[str, EventType]] = MappingProxyType({r.name: r for r in _TABLE if r.direction == "out"})
+
+_NAME_OF_PAYLOAD: Final = {row.payload: row.name for row in _TABLE}
+
+
+def type_name_of(data: Payload) -> str:
+    """The event type a payload belongs to; each payload struct belongs to exactly one."""
+    return _NAME_OF_PAYLOAD[type(data)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How Pub/Sub brought a message. Differs between deliveries of one message, so it is no part of its identity."""
+
+    message_id: str | None = None
+    subscription: str | None = None
+    """Full name, ``projects/<project>/subscriptions/<name>``."""
+    delivery_attempt: int | None = None
+    """1 for the first; only subscriptions with a dead-letter policy count."""
+    ordering_key: str | None = None
+    publish_time: datetime | None = None
+    """Aware, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An incoming event that passed every check of the wire. Two deliveries of one event compare equal."""
+
+    id: str
+    source: str
+    type: str
+    org_id: OrgId
+    data: Payload
+    time: datetime | None = None
+    """Aware, UTC; None if the sender gave none."""
+    traceparent: str | None = None
+    """W3C trace context of the sender, well formed, or None."""
+    shape: WireShape = field(default="local", compare=False)
+    delivery: Delivery | None = field(default=None, compare=False)
+    """Set when Pub/Sub brought it."""
+
+    @property
+    def key(self) -> EventKey:
+        """What duplicates are recognised by."""
+        return EventKey(self.source, self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """An event about to be published (`events.encode` makes it any wire shape). Raises ValueError for a naive time."""
+
+    id: str
+    source: str
+    data: Payload
+    org_id: OrgId | None
+    """None only for the rejection of a message that named no valid org."""
+    time: datetime | None = None
+    run_id: str | None = None
+    traceparent: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a time without an offset: a consumer could not place it."""
+        if self.time is not None and self.time.utcoffset() is None:
+            raise ValueError("the time of an event carries an offset")
+
+    @property
+    def type(self) -> str:
+        """The event type, which follows from the payload."""
+        return type_name_of(self.data)
