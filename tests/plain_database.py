@@ -51,7 +51,9 @@ class PlainDatabase:
             "COALESCE(failed_underwriting, 0) <> 0 FROM contacts ORDER BY id"
         )
         for ids, *texts, failed in self._chunks(sql):
-            yield ContactChunk(_ids(ids), *(_text(t) for t in texts), np.array(failed, dtype=np.bool_))
+            email, status, zip_code, state, birth_date, effective_date, carrier = (_text(t) for t in texts)
+            flags = np.array(failed, dtype=np.bool_)
+            yield ContactChunk(_ids(ids), email, status, zip_code, state, birth_date, effective_date, carrier, flags)
 
     def schedule_chunks(self) -> Iterator[ScheduleChunk]:
         sql = (
@@ -62,12 +64,12 @@ class PlainDatabase:
         for columns in self._chunks(sql):
             kinds = [RowKind(*k) for k in zip(*columns[7:], strict=True)]  # type: ignore[arg-type]
             names = tuple(dict.fromkeys(kinds))
+            row_id, contact_id, instance_id, parent_id = (_ids(c) for c in columns[:4])
+            event_date, send_date, sent_at = (_text(c) for c in columns[4:7])
+            kind = np.array([names.index(k) for k in kinds], dtype=np.int32)
             yield ScheduleChunk(
-                *(_ids(c) for c in columns[:4]),
-                *(_text(c) for c in columns[4:7]),
-                np.array([names.index(k) for k in kinds], dtype=np.int32),
-                names,
-            )
+                row_id, contact_id, instance_id, parent_id, event_date, send_date, sent_at, kind, names
+            )  # fmt: skip
 
     def issue_chunks(self) -> Iterator[IssueChunk]:
         for ids, issues in self._chunks("SELECT contact_id, issue FROM scheduler_issues"):

@@ -168,7 +168,8 @@ def _run_fresh(  # the rest of the rooms needs all that was prepared
     uploaded = Uploaded(copy.generation, 0)
     if result.changed:
         with account.step("commit"):
-            db.write(result.commit)
+            for warning in db.write(result.commit):
+                ports.journal.warning(warning, org_id=order.org_id, run_id=order.run_id)
             db.close()
         ports.journal.info("sync_up", org_id=order.org_id, run_id=order.run_id)
         with account.step("sync_up"):

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from core.planning import digest
 from core.planning.calendar import day_number, to_date
 from core.planning.changes import IssueChanges
+from core.planning.checker import check_rows
 from core.planning.config import Config, ConfigError, parse_config, row_in_force
 from core.planning.diff import Difference, diff_issues, diff_schedule
 from core.planning.ledger import ConservationError
@@ -70,7 +71,7 @@ def effective_config(db: OrgDatabase, clock: Clock, org_id: str, run_time: datet
 def reconcile(db: OrgDatabase, order: Order, clock: Clock, journal: Journal, *, migrated: bool) -> Reconciled:
     """Plan one org and compare with what is stored; writes nothing.
 
-    Raises OrgError: CONFIG_INVALID, AS_OF_REFUSED, CONSERVATION_FAILED, and whatever reading the database raises.
+    Raises OrgError: CONFIG_INVALID, AS_OF_REFUSED, CONSERVATION_FAILED, CHECK_FAILED, and what reading raises.
     """
     started = clock.now_utc()
     config = effective_config(db, clock, order.org_id, started)
@@ -81,6 +82,7 @@ def reconcile(db: OrgDatabase, order: Order, clock: Clock, journal: Journal, *, 
         planned = plan(reading.snapshot, config, day_number(today))
     except ConservationError as error:
         raise OrgError(ErrorCode.CONSERVATION_FAILED, order.org_id, str(error)) from error
+    _require_checked(order, planned, reading, config)
     difference = diff_schedule(planned.rows, reading.snapshot.schedule, day_number(today))
     issues = diff_issues(planned.issues, reading.issues)
     change_log_ids = tuple(db.open_change_log_ids())
@@ -100,6 +102,14 @@ def reconcile(db: OrgDatabase, order: Order, clock: Clock, journal: Journal, *, 
         change_log_ids=change_log_ids,
     )
     return Reconciled(planned, config, difference, issues, volume, completed, commit)
+
+
+def _require_checked(order: Order, planned: Plan, reading: Reading, config: Config) -> None:
+    """Have the independent checker look at every mail; raises OrgError CHECK_FAILED on the first disagreement."""
+    snapshot = reading.snapshot
+    bypass = {c.instance_id for c in snapshot.book.active if not c.settings.respect_exclusion_windows}
+    if violations := check_rows(planned.rows, snapshot.contacts, config, bypass):
+        raise OrgError(ErrorCode.CHECK_FAILED, order.org_id, f"{len(violations)} rows, the first: {violations[0]}")
 
 
 def _planning_date(db: OrgDatabase, order: Order, config: Config, clock: Clock) -> tuple[date, tuple[str, ...]]:
