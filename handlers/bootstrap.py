@@ -83,6 +83,7 @@ def local_bucket_folder(settings: Settings) -> Path:
 
 
 def open_store() -> OrgStore:
+    """Return the store of org databases: all that a command on a local file needs."""
     from infra.org_db import SqliteOrgStore
 
     return SqliteOrgStore()
@@ -119,7 +120,7 @@ def _bus(settings: Settings) -> tuple[Bus, Callable[[], None]]:
 
         local = LocalBus(local_bus_file(settings))
         return local, local.close
-    from infra.pubsub import PubSubBus
+    from infra.pubsub import PubsubBus
 
-    remote = PubSubBus.connect(settings)
+    remote = PubsubBus.connect(settings)
     return remote, remote.close

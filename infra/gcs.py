@@ -1,0 +1,293 @@
+"""The ``Bucket`` on Google Cloud Storage, over the JSON API.
+
+One client and one session serve all threads (Google documents its client as safe to share); the connection pool is as
+large as the number of threads that may use it. Nothing here survives a fork: make the bucket after it.
+
+Time: a request is silent for at most ``timeout_seconds``, a small operation is retried for ``deadline_seconds`` in all,
+a transfer ends after ``transfer_deadline_seconds``; each may take one silent request longer.
+"""
+
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final, TypeVar
+
+from google.api_core import exceptions as api
+from google.api_core.retry import Retry
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.storage import Client
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from core.runs.errors import ErrorCode, OrgError
+from core.runs.ports import ObjectInfo, PreconditionFailedError
+from infra.bucket_names import check_name
+from infra.checksum import crc32c_of_bytes, crc32c_of_file
+from infra.gcs_client import BoundedStream, GcsLimits, gcs_client
+from infra.gcs_errors import bucket_missing, is_bucket_missing, port_errors
+from infra.settings import Settings
+
+_CONTENT_TYPE: Final = "application/octet-stream"
+_LISTED_FIELDS: Final = "nextPageToken,items(name,generation,crc32c,size,updated,metadata)"
+_READ_ATTEMPTS_MAX: Final = 3
+_ONE_REQUEST_BYTES_MAX: Final = 8 * 1024 * 1024
+"""The client's own limit (``_MAX_MULTIPART_SIZE``); a larger file becomes a resumable session."""
+
+_T = TypeVar("_T")
+
+
+class GcsBucket:
+    """One bucket; the contract is that of ``core.runs.ports.Bucket``."""
+
+    def __init__(self, client: Client, name: str, limits: GcsLimits | None = None) -> None:
+        self._client = client
+        self._bucket = client.bucket(name)
+        self._limits = limits or GcsLimits()
+
+    @classmethod
+    def connect(cls, settings: Settings, limits: GcsLimits | None = None) -> "GcsBucket":
+        """Make the client that the settings ask for; no request is sent yet.
+
+        Raises OrgError SETTINGS_INVALID, KEYFILE_INVALID or KEYFILE_MISSING.
+        """
+        if settings.gcs_bucket_name is None:
+            raise OrgError(ErrorCode.SETTINGS_INVALID, detail="GCS_BUCKET_NAME is not set")
+        if limits is None:
+            limits = GcsLimits(
+                timeout_seconds=settings.bucket_timeout_seconds,
+                deadline_seconds=settings.bucket_deadline_seconds,
+                transfer_deadline_seconds=settings.run_deadline_seconds,
+                connections=settings.max_waiters + settings.run_slots,
+            )
+        return cls(gcs_client(settings, limits), settings.gcs_bucket_name, limits)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    # ------------------------------------------------------------------------------------------------ one object
+
+    def stat(self, name: str) -> ObjectInfo | None:
+        """Describe the live version, None where there is none."""
+        check_name(name)
+        with port_errors("stat", name):
+            blob = self._or_none(lambda: self._reloaded(name))
+            return None if blob is None else _info(blob)
+
+    def download(self, name: str, generation: int, file: str) -> None:
+        """Write one version's stored bytes to a new file; removes it again on any failure. The caller checks them."""
+        check_name(name)
+        with port_errors("download", name), _new_file(file) as stream:
+            blob = self._or_none(lambda: self._fetch(name, generation, stream))
+            if blob is None:
+                missing = FileNotFoundError(f"{name} generation {generation}")
+                raise OrgError(ErrorCode.OBJECT_MISSING, detail=str(missing)) from missing
+
+    def upload(self, name: str, file: str, *, if_generation_match: int, metadata: Mapping[str, str]) -> ObjectInfo:
+        """Make a file's content the live version, if the live generation is the one named.
+
+        A lost answer shows as success where the server tells (an unfinished resumable upload), else as
+        PreconditionFailedError: the client asks again, and meets its own object.
+        """
+        check_name(name)
+        with port_errors("upload", name), Path(file).open("rb") as stream:
+            size_bytes = os.fstat(stream.fileno()).st_size
+            return self._send(
+                name,
+                stream,
+                size_bytes=size_bytes,
+                crc32c=crc32c_of_file(file),
+                if_generation_match=if_generation_match,
+                metadata=metadata,
+            )
+
+    def read(self, name: str, *, max_bytes: int) -> tuple[bytes, ObjectInfo] | None:
+        """Return a small live object and its description, checked against its crc32c; None where there is none."""
+        for _ in range(_READ_ATTEMPTS_MAX):
+            info = self.stat(name)
+            if info is None:
+                return None
+            if info.size_bytes > max_bytes:
+                detail = f"read {name}: {info.size_bytes} bytes where at most {max_bytes} were expected"
+                raise OrgError(ErrorCode.DOWNLOAD_CORRUPT, detail=detail)
+            content = self._content(name, info.generation)
+            if content is None:
+                continue  # replaced between the two requests
+            if crc32c_of_bytes(content) != info.crc32c:
+                raise OrgError(ErrorCode.DOWNLOAD_CORRUPT, detail=f"read {name}")
+            return content, info
+        raise OrgError(ErrorCode.BUCKET_UNREACHABLE, detail=f"read {name}: replaced during each of the attempts")
+
+    def write(
+        self, name: str, content: bytes, *, if_generation_match: int | None, metadata: Mapping[str, str]
+    ) -> ObjectInfo:
+        """Write a small object; without a precondition the last writer wins."""
+        check_name(name)
+        with port_errors("write", name):
+            return self._send(
+                name,
+                io.BytesIO(content),
+                size_bytes=len(content),
+                crc32c=crc32c_of_bytes(content),
+                if_generation_match=if_generation_match,
+                metadata=metadata,
+            )
+
+    def delete(self, name: str, *, if_generation_match: int) -> None:
+        """Delete the live version if it is the one named. A lost answer shows as PreconditionFailedError."""
+        check_name(name)
+        with port_errors("delete", name):
+
+            def delete() -> bool:
+                self._bucket.blob(name).delete(if_generation_match=if_generation_match, **self._call())
+                return True
+
+            if self._or_none(delete) is None:
+                raise PreconditionFailedError(f"delete {name}: there is no live version")
+
+    # ------------------------------------------------------------------------------------------------ many objects
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the live objects under a prefix, by name, page by page."""
+        yield from self._listed("list", prefix, versions=False)
+
+    def versions(self, name: str) -> Sequence[ObjectInfo]:
+        """Return all versions of a name, live and noncurrent, oldest first."""
+        check_name(name)
+        found = (info for info in self._listed("versions", name, versions=True) if info.name == name)
+        return sorted(found, key=lambda info: info.generation)
+
+    def versioning_enabled(self) -> bool:
+        """Whether replaced and deleted versions are kept."""
+        with port_errors("storage.buckets.get (roles/storage.legacyBucketReader has it) on", self._bucket.name):
+            bucket = self._or_none(lambda: self._client.get_bucket(self._bucket.name, **self._call()))
+            if bucket is None:
+                raise bucket_missing(self._bucket.name)
+            return bool(bucket.versioning_enabled)
+
+    # ------------------------------------------------------------------------------------------------ requests
+
+    def _listed(self, operation: str, prefix: str, *, versions: bool) -> Iterator[ObjectInfo]:
+        with port_errors(operation, prefix):
+            try:
+                for blob in self._client.list_blobs(
+                    self._bucket, prefix=prefix, versions=versions or None, fields=_LISTED_FIELDS, **self._call()
+                ):
+                    yield _info(blob)
+            except api.NotFound as error:  # a prefix is never missing
+                raise bucket_missing(self._bucket.name) from error
+
+    def _reloaded(self, name: str) -> Any:
+        blob = self._bucket.blob(name)
+        blob.reload(**self._call())
+        return blob
+
+    def _content(self, name: str, generation: int) -> bytes | None:
+        buffer = io.BytesIO()
+        with port_errors("read", name):
+            found = self._or_none(lambda: self._fetch(name, generation, buffer))
+            return None if found is None else buffer.getvalue()
+
+    def _fetch(self, name: str, generation: int, stream: BinaryIO) -> Any:
+        """Get the stored bytes (``raw``: a content-encoding is not undone), in one request, resumed where it broke."""
+        blob = self._bucket.blob(name, generation=generation)
+        blob.download_to_file(
+            BoundedStream(stream, self._limits.transfer_deadline_seconds),
+            raw_download=True,
+            checksum="crc32c",
+            timeout=self._limits.timeout_seconds,
+            retry=self._retry(self._limits.transfer_deadline_seconds),
+        )
+        return blob
+
+    def _send(
+        self,
+        name: str,
+        stream: BinaryIO,
+        *,
+        size_bytes: int,
+        crc32c: str,
+        if_generation_match: int | None,
+        metadata: Mapping[str, str],
+    ) -> ObjectInfo:
+        """Upload content and metadata in one request, or in one resumable session if it is large.
+
+        The server checks the crc32c. In a session it is named at the start, and the client's own check is off: that one
+        comes after the commit and deletes the live object, whoever wrote it, when it fails.
+        """
+        blob = self._bucket.blob(name, chunk_size=self._limits.upload_chunk_bytes)
+        blob.metadata = dict(metadata)
+        is_small = size_bytes <= _ONE_REQUEST_BYTES_MAX
+
+        def upload() -> Any:
+            blob.upload_from_file(
+                BoundedStream(stream, self._limits.transfer_deadline_seconds),
+                size=size_bytes,
+                content_type=_CONTENT_TYPE,
+                if_generation_match=if_generation_match,
+                checksum="crc32c" if is_small else None,
+                crc32c_checksum_value=None if is_small else crc32c,
+                **self._call(),
+            )
+            return blob
+
+        try:
+            if self._or_none(upload) is None:
+                raise PreconditionFailedError(f"upload {name}: its session is gone")
+        except GoogleAuthError:  # some are ValueErrors too
+            raise
+        except ValueError as error:  # the client's word for "the server took only a part of a chunk"
+            raise OrgError(ErrorCode.BUCKET_UNREACHABLE, detail=f"upload {name}: {type(error).__name__}") from error
+        info = _info(blob)
+        if (info.size_bytes, info.crc32c) != (size_bytes, crc32c):
+            detail = f"upload {name}: the server describes other bytes than were sent"
+            raise OrgError(ErrorCode.BUCKET_UNREACHABLE, detail=detail)
+        return info
+
+    def _or_none(self, request: Callable[[], _T]) -> _T | None:
+        """Run a request about an object: None where it is missing; a missing bucket is an error."""
+        try:
+            return request()
+        except api.NotFound as error:
+            if is_bucket_missing(error):
+                raise bucket_missing(self._bucket.name) from error
+            return None
+
+    def _call(self) -> dict[str, Any]:
+        """Arguments that every request has: a timeout, and retries with an end."""
+        return {"timeout": self._limits.timeout_seconds, "retry": self._retry(self._limits.deadline_seconds)}
+
+    def _retry(self, deadline_seconds: float) -> Retry:
+        delays = {"initial": self._limits.retry_first_seconds, "maximum": self._limits.retry_longest_seconds}
+        retry: Retry = DEFAULT_RETRY.with_timeout(deadline_seconds).with_delay(**delays)
+        return retry
+
+
+@contextmanager
+def _new_file(file: str) -> Iterator[BinaryIO]:
+    """Open a file that does not exist yet, and leave none behind if the block fails; raises FileExistsError."""
+    path = Path(file)
+    with path.open("xb") as stream:
+        try:
+            yield stream
+            stream.flush()  # here, where a full disk is still a failed download
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _info(blob: Any) -> ObjectInfo:
+    """Read a description out of a response; raises OrgError where the server left something out."""
+    generation, size_bytes, crc32c, updated = blob.generation, blob.size, blob.crc32c, blob.updated
+    if generation is None or size_bytes is None or crc32c is None or not isinstance(updated, datetime):
+        raise OrgError(ErrorCode.BUCKET_UNREACHABLE, detail=f"the answer about {blob.name} is incomplete")
+    return ObjectInfo(
+        name=blob.name,
+        generation=int(generation),
+        size_bytes=int(size_bytes),
+        crc32c=str(crc32c),
+        updated=updated,
+        metadata=dict(blob.metadata or {}),
+    )

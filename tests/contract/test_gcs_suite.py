@@ -1,0 +1,23 @@
+"""The behaviour suite of every bucket on the Cloud Storage adapter: the real client against the fake of its API."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from core.runs.ports import Bucket
+from infra.gcs import GcsBucket
+from infra.gcs_client import GcsLimits
+from infra.settings import Settings
+from tests.contract.bucket_suite import BucketSuite
+from tests.fake_gcs import FakeGcs
+
+
+class TestGcsBucket(BucketSuite):
+    @pytest.fixture
+    def bucket(self) -> Iterator[Bucket]:
+        with FakeGcs("bucket") as gcs:
+            settings = Settings(gcs_bucket_name="bucket", storage_emulator_host=gcs.url)
+            limits = GcsLimits(timeout_seconds=5, deadline_seconds=5, retry_first_seconds=0.01)
+            with closing(GcsBucket.connect(settings, limits)) as bucket:
+                yield bucket

@@ -1,0 +1,6 @@
+"""Cloud Storage on loopback, as far as the real client needs it: what the tests know of its JSON API."""
+
+from tests.fake_gcs.faults import Fault, FaultKind, RequestClass
+from tests.fake_gcs.server import FakeGcs, Received
+
+__all__ = ["FakeGcs", "Fault", "FaultKind", "Received", "RequestClass"]
