@@ -98,7 +98,8 @@ def _identity_columns(  # the columns of R7 and the numbers of email types
 def _first_of_each(key: Int64, event_day: Int32) -> tuple[Int64, Int64]:
     """Return rows sorted by key without duplicates, and the duplicates: of one identity the lowest row id counts (R91)."""
     order = np.argsort(key, kind="stable")  # rows come by ascending row id
-    repeats = np.concatenate(([False], key[order][1:] == key[order][:-1]))
+    repeats = np.zeros(len(order), dtype=np.bool_)
+    repeats[1:] = key[order][1:] == key[order][:-1]
     repeats &= event_day[order] != NO_DAY  # a date that cannot be read is no identity
     return order[~repeats], np.sort(order[repeats])
 

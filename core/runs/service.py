@@ -43,6 +43,8 @@ class Service:
     def __init__(self, ports: Ports, *, waiters_max: int, run_slots: int) -> None:
         self._ports = ports
         self._slots = threading.BoundedSemaphore(run_slots)
+        self._running = 0
+        self._running_lock = threading.Lock()
         self.mailbox: Mailbox[RunCompleted] = Mailbox(self._run, ports.clock, waiters_max=waiters_max)
 
     def handle(self, event: Event, *, until: float) -> Handled:
@@ -74,6 +76,11 @@ class Service:
             Handled("rejected"),
         )
 
+    @property
+    def running(self) -> int:
+        """How many runs are in progress."""
+        return self._running
+
     def _run(self, batch: Batch, until: float) -> Mapping[EventKey, RunCompleted]:
         with self._slot(batch, until):
             try:
@@ -91,10 +98,16 @@ class Service:
         wait = max(0.0, until - self._ports.clock.monotonic())
         if not self._slots.acquire(timeout=wait):
             raise OrgError(ErrorCode.LEASE_BUSY, batch.org_id, "no run slot came free in time")
+        self._count_running(1)
         try:
             yield
         finally:
+            self._count_running(-1)
             self._slots.release()
+
+    def _count_running(self, change: int) -> None:
+        with self._running_lock:
+            self._running += change
 
     def _answer(self, event: Event, error: OrgError) -> Handled:
         self._ports.journal.error(
