@@ -1,0 +1,197 @@
+"""Rows that SQLite concatenated into one block of bytes, taken apart with vector operations.
+
+A block is ``rows`` times ``fields`` texts with SEPARATOR between any two; NULL is a field of one MARK byte. The block
+says how many NULLs it holds, so a value that contains a separator or a mark itself is always noticed: then there is
+one byte too many, and the block is refused (``None``) instead of misread. The caller reads such rows one by one.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from core.planning.columns import NULL_ID, Bool, Int32, Int64, TextColumn, UInt8, UInt64
+
+SEPARATOR: Final = 0x1F
+KIND_SEPARATOR: Final = 0x1D
+MARK: Final = 0x1E
+VALUE_BYTES_MAX: Final = 65_536
+"""Longer values take the slow path, which cuts them."""
+
+_PAD: Final = 24
+"""Zero bytes on both sides of a block, so that eight-byte loads near its ends stay inside."""
+_WORD: Final = 8
+_DIGITS_MAX: Final = 19
+_KIND_WORDS_MAX: Final = 64
+"""Texts of a kind longer than 512 bytes take the slow path: nobody's e-mail type is that long."""
+_BUCKETS: Final = 65_536
+
+_KEEP_LAST: Final = np.array([0] + [(2**64 - 1) ^ (2 ** (64 - 8 * n) - 1) for n in range(1, 9)], dtype=np.uint64)
+"""Masks of a little-endian word that keep its last n bytes."""
+_KEEP_FIRST: Final = np.array([2 ** (8 * n) - 1 for n in range(9)], dtype=np.uint64)
+"""Masks of a little-endian word that keep its first n bytes."""
+_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRows:
+    """A block in parts: field ``f`` of row ``r`` is ``data[start[f, r]:end[f, r]]``."""
+
+    data: UInt8
+    start: Int64
+    """Shape (fields, rows)."""
+    end: Int64
+    """Shape (fields, rows)."""
+    has_nulls: bool
+
+
+def split(block: bytes, *, rows: int, fields: int, kind_fields: int, nulls: int) -> PackedRows | None:
+    """Find the fields of a block; None where its bytes do not add up to that many fields and marks.
+
+    The last of the fields consists of ``kind_fields`` texts with KIND_SEPARATOR between them (0: there is no such
+    field).
+    """
+    data = np.zeros(len(block) + 2 * _PAD, dtype=np.uint8)
+    inner = data[_PAD : _PAD + len(block)]
+    inner[:] = np.frombuffer(block, dtype=np.uint8)
+    if np.count_nonzero(inner == MARK) != nulls:
+        return None
+    if kind_fields and np.count_nonzero(inner == KIND_SEPARATOR) != rows * (kind_fields - 1):
+        return None
+    ends = np.empty(rows * fields, dtype=np.int64)
+    separators = np.flatnonzero(inner == SEPARATOR)
+    if len(separators) != rows * fields - 1:
+        return None
+    np.add(separators, _PAD, out=ends[:-1])
+    ends[-1] = _PAD + len(block)
+    starts = np.empty_like(ends)
+    starts[0] = _PAD
+    np.add(ends[:-1], 1, out=starts[1:])
+    start = np.ascontiguousarray(starts.reshape(rows, fields).T)
+    end = np.ascontiguousarray(ends.reshape(rows, fields).T)
+    return PackedRows(data, start, end, nulls > 0)
+
+
+def text_column(packed: PackedRows, field: int) -> TextColumn | None:
+    """Return one field as text; None where a value is longer than VALUE_BYTES_MAX."""
+    start, end = packed.start[field], packed.end[field]
+    if int((end - start).max(initial=0)) > VALUE_BYTES_MAX:
+        return None
+    if not packed.has_nulls:
+        return TextColumn(packed.data, start, end, np.zeros(len(start), dtype=np.bool_))
+    null: Bool = packed.data[start] == MARK
+    return TextColumn(packed.data, start, np.where(null, start, end), null)
+
+
+def int_column(packed: PackedRows, field: int) -> Int64 | None:
+    """Return one field of decimal integers (NULL_ID where NULL); None where one is no 64-bit integer."""
+    start, end = packed.start[field], packed.end[field]
+    first = packed.data[start]
+    null = first == MARK
+    if packed.has_nulls and bool(null.all()):
+        return np.full(len(start), NULL_ID, dtype=np.int64)
+    negative = first == ord("-")
+    length = end - start - negative
+    length[null] = 0
+    longest = int(length.max(initial=0))
+    if longest > _DIGITS_MAX or bool(((length == 0) & ~null).any()):
+        return None
+    words = _words(packed.data)
+    value = np.zeros(len(start), dtype=np.uint64)
+    scale = 1
+    for place in range(0, longest, _WORD):
+        kept = np.clip(length - place, 0, _WORD)
+        digits = (words[end - place - _WORD] ^ np.uint64(0x3030303030303030)) & _KEEP_LAST[kept]
+        if bool(((digits + np.uint64(0x7676767676767676) | digits) & np.uint64(0x8080808080808080)).any()):
+            return None
+        value += _eight_digits(digits) * np.uint64(scale)
+        scale *= 10**_WORD
+    # 19 digits stay below 2**64, so the only wrong value is one that SQLite could not have written as a 64-bit integer.
+    if bool((value > np.uint64(2**63 - 1) + negative.astype(np.uint64)).any()):
+        return None
+    result = value.view(np.int64)
+    result = np.where(negative, -result, result)
+    result[null] = NULL_ID
+    return result
+
+
+def flag_column(packed: PackedRows, field: int) -> Bool:
+    """Return one field of ``0`` and ``1`` as booleans."""
+    flags: Bool = packed.data[packed.start[field]] == ord("1")
+    return flags
+
+
+def kind_column(packed: PackedRows, field: int) -> tuple[Int32, tuple[tuple[bytes | None, ...], ...]] | None:
+    """Number the distinct combinations of texts in a field of several; a combination is their bytes, None for NULL.
+
+    Returns (number per row, combinations); None for combinations too long to be worth it, and for rows whose 64-bit
+    digests are equal although their bytes are not.
+    """
+    start, end = packed.start[field], packed.end[field]
+    length = end - start
+    if int(length.max(initial=0)) > _KIND_WORDS_MAX * _WORD:
+        return None
+    texts = _masked_words(packed.data, start, length)
+    digest = length.astype(np.uint64)
+    for word in texts:
+        digest = (digest ^ word) * _MULTIPLIER
+        digest ^= digest >> np.uint64(29)
+    representative = _first_of_equal(digest)
+    for word in texts:
+        if bool((word != word[representative]).any()):
+            return None
+    if bool((length != length[representative]).any()):
+        return None
+    code_of_row = np.full(len(start), -1, dtype=np.int32)
+    distinct = np.flatnonzero(np.bincount(representative))
+    code_of_row[distinct] = np.arange(len(distinct), dtype=np.int32)
+    return code_of_row[representative], tuple(_texts(packed, field, int(row)) for row in distinct)
+
+
+def _texts(packed: PackedRows, field: int, row: int) -> tuple[bytes | None, ...]:
+    text = bytes(packed.data[packed.start[field, row] : packed.end[field, row]])
+    mark = bytes([MARK])
+    return tuple(None if part == mark else part for part in text.split(bytes([KIND_SEPARATOR])))
+
+
+def _first_of_equal(digest: UInt64) -> Int64:
+    """For every row, a row with the same digest: the same one for all rows of one digest."""
+    bucket = (digest >> np.uint64(48)).astype(np.int64)
+    holder = np.empty(_BUCKETS, dtype=np.int64)  # only buckets that are written are read
+    holder[bucket] = np.arange(len(digest))
+    representative = holder[bucket]
+    lost = np.flatnonzero(digest != digest[representative])  # two digests met in one bucket: rare, and dear only then
+    if len(lost):
+        _, first, inverse = np.unique(digest[lost], return_index=True, return_inverse=True)
+        representative[lost] = lost[first][inverse]
+    return representative
+
+
+def _masked_words(data: UInt8, start: Int64, length: Int64) -> list[UInt64]:
+    """Texts as little-endian words, zero beyond their end: with the length they are equal iff the texts are."""
+    words = _words(data)
+    longest, shortest = int(length.max(initial=0)), int(length.min(initial=0))
+    texts: list[UInt64] = []
+    for place in range(0, longest, _WORD):
+        # The last words of short texts would lie beyond the block; they are masked to nothing, so any place will do.
+        word = words[np.minimum(start + place, len(words) - 1)]
+        if place + _WORD > shortest:
+            word &= _KEEP_FIRST[np.clip(length - place, 0, _WORD)]
+        texts.append(word)
+    return texts
+
+
+def _words(data: UInt8) -> UInt64:
+    """Return the unaligned little-endian eight-byte words that begin at every byte; a view."""
+    view: UInt64 = np.ndarray((len(data) - _WORD + 1,), dtype="<u8", buffer=data.data, strides=(1,))
+    return view
+
+
+def _eight_digits(digits: UInt64) -> UInt64:
+    """Value of eight decimal digits per word, the first digit in the lowest byte: pairs, then fours, then eight."""
+    pairs = digits * np.uint64(10) + (digits >> np.uint64(8))
+    mask = np.uint64(0x000000FF000000FF)
+    even = (pairs & mask) * np.uint64(0x000F424000000064)
+    odd = ((pairs >> np.uint64(16)) & mask) * np.uint64(0x0000271000000001)
+    value: UInt64 = (even + odd) >> np.uint64(32)
+    return value

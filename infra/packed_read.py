@@ -1,0 +1,212 @@
+"""Tables read as columns: SQLite concatenates a range of rows into one block, numpy takes it apart (``packed_fields``).
+
+Measured against reading row by row: a schedule row costs about 1 instead of 3 microseconds, a contact 0.6 instead of
+2. Rows that do not fit the packed form - separators in values, huge values - are read one by one with the same result.
+
+Values mean the same on both ways: a text is ``CAST(x AS TEXT)``, an integer ``CAST(x AS INTEGER)``. A text above
+VALUE_BYTES_MAX is cut to that many characters after white space is stripped, and gets a NUL at its end, so that it is
+never mistaken for a short value; the only judgement this changes is that such an e-mail address is invalid.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, cast
+
+import apsw
+import numpy as np
+
+from core.planning.columns import NULL_ID, Bool, Int32, Int64, TextColumn
+from infra import packed_fields
+from infra.packed_fields import KIND_SEPARATOR, MARK, SEPARATOR, VALUE_BYTES_MAX
+
+CHUNK_ROWS: Final = 50_000
+BLOCK_BYTES_MAX: Final = 64 * 2**20
+"""Bound on a block (a chunk of ordinary rows has 5 MB); beyond it the chunk is read row by row."""
+
+_SLOW_ROWS: Final = 20_000
+_SLOW_BYTES: Final = 16 * 2**20
+_SQLITE_LENGTH_MAX: Final = 10**9
+_LAST_KEY: Final = 2**63 - 1
+_WHITE_SPACE: Final = "char(9,10,11,12,13,32)"
+
+KindText = tuple[bytes | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedTable:
+    """What to read of a table. All parts are constant SQL; column names are ours, never taken from a file."""
+
+    table: str
+    key: str
+    """An integer column whose b-tree the table is: rows are read in ranges of it."""
+    ints: tuple[str, ...] = ()
+    """Integer columns, the key included if it is wanted."""
+    flags: tuple[str, ...] = ()
+    """Expressions that are 0 or 1."""
+    texts: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    """Text columns that are dictionary-encoded together."""
+    condition: str = ""
+    """Further condition, with parameters from ``?3`` on; a ``+`` before each column keeps SQLite off other indexes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedChunk:
+    """Some rows of a PackedTable: one column per entry of its parts."""
+
+    ints: tuple[Int64, ...]
+    flags: tuple[Bool, ...]
+    texts: tuple[TextColumn, ...]
+    kind: Int32
+    """Index into ``kinds``; all 0 where the table has no kinds."""
+    kinds: tuple[KindText, ...]
+
+
+def read_chunks(
+    db: apsw.Connection, table: PackedTable, parameters: tuple[str, ...] = (), *, chunk_rows: int = CHUNK_ROWS
+) -> Iterator[PackedChunk]:
+    """Yield all rows of a table, by key, at most about ``chunk_rows`` at a time; raises apsw.Error."""
+    packable = db.pragma("encoding") == "UTF-8"  # a UTF-16 file's text would be concatenated as UTF-16
+    sql = packed_sql(table, _not_null(db, table)) if packable else ""
+    low = -(2**63)
+    while True:
+        high = db.execute(bound_sql(table), (low, chunk_rows - 1)).get
+        bounds = (low, _LAST_KEY if high is None else high, *parameters)
+        chunk = _read_packed(db, table, sql, bounds) if packable else None
+        if chunk is not None:
+            if len(chunk.kind):
+                yield chunk
+        else:
+            yield from _read_rows(db, table, bounds, as_text=not packable)
+        if high is None:
+            return
+        low = high
+
+
+def bound_sql(table: PackedTable) -> str:
+    """SQL of the key that ends the chunk after ``?1``: an index walk that decodes no row."""
+    return f"SELECT {table.key} FROM {table.table} WHERE {table.key} > ?1 ORDER BY {table.key} LIMIT 1 OFFSET ?2"  # noqa: S608
+
+
+def packed_sql(table: PackedTable, not_null: frozenset[str] = frozenset()) -> str:
+    """SQL of one block: (rows, NULLs, block). One aggregate of one expression: a row cannot come apart.
+
+    Columns of ``not_null`` are neither counted nor marked, which saves a tenth; should one hold NULL in spite of its
+    constraint, ``concat_ws`` leaves it out and the block is refused.
+    """
+    separator, kind_separator = f"char({SEPARATOR})", f"char({KIND_SEPARATOR})"
+    nullable = [name for name in (*table.ints, *table.texts, *table.kinds) if name not in not_null]
+
+    def marked(name: str, value: str) -> str:
+        return f"COALESCE({value}, char({MARK}))" if name in nullable else value
+
+    fields = [
+        *(marked(name, f"CAST({name} AS INTEGER)") for name in table.ints),
+        *table.flags,
+        *(marked(name, name) for name in table.texts),
+    ]
+    if table.kinds:
+        fields.append(f"concat_ws({kind_separator}, {', '.join(marked(name, name) for name in table.kinds)})")
+    row = f"concat_ws({separator}, {', '.join(fields)})"
+    nulls = " + ".join(["0", *(f"count(*) - count({name})" for name in nullable)])
+    return f"SELECT count(*), {nulls}, CAST(group_concat({row}, {separator}) AS BLOB) {_range_sql(table)}"
+
+
+def rows_sql(table: PackedTable, *, as_text: bool) -> str:
+    """SQL of the same rows one by one; texts are BLOBs of UTF-8, or text where the file is UTF-16 (``as_text``)."""
+    fields = [
+        *(f"CAST({name} AS INTEGER)" for name in table.ints),
+        *table.flags,
+        *(_bounded_text(name, as_text=as_text) for name in (*table.texts, *table.kinds)),
+    ]
+    return f"SELECT {', '.join(fields)} {_range_sql(table)} ORDER BY {table.key}"
+
+
+def _range_sql(table: PackedTable) -> str:
+    condition = f" AND {table.condition}" if table.condition else ""
+    return f"FROM {table.table} WHERE {table.key} > ?1 AND {table.key} <= ?2{condition}"
+
+
+def _bounded_text(name: str, *, as_text: bool) -> str:
+    cut = f"substr(trim({name}, {_WHITE_SPACE}), 1, {VALUE_BYTES_MAX}) || char(0)"
+    text = f"CASE WHEN octet_length({name}) > {VALUE_BYTES_MAX} THEN {cut} ELSE CAST({name} AS TEXT) END"
+    return text if as_text else f"CAST({text} AS BLOB)"
+
+
+def _not_null(db: apsw.Connection, table: PackedTable) -> frozenset[str]:
+    """Name the columns that the stored table declares NOT NULL, or that are its rowid."""
+    columns = db.execute('SELECT name FROM pragma_table_info(?) WHERE "notnull"', (table.table,))
+    return frozenset(str(name).lower() for (name,) in columns) | {table.key}
+
+
+def _read_packed(
+    db: apsw.Connection, table: PackedTable, sql: str, bounds: tuple[int | str, ...]
+) -> PackedChunk | None:
+    """Read a range as one block; None where it has to be read row by row."""
+    db.limit(apsw.SQLITE_LIMIT_LENGTH, BLOCK_BYTES_MAX)
+    try:
+        rows, nulls, block = cast("tuple[int, int, bytes]", db.execute(sql, bounds).fetchall()[0])
+    except apsw.TooBigError:
+        return None
+    finally:
+        db.limit(apsw.SQLITE_LIMIT_LENGTH, _SQLITE_LENGTH_MAX)
+    if not rows:
+        return _chunk_of_rows(table, [])
+    first_flag, first_text = len(table.ints), len(table.ints) + len(table.flags)
+    first_kind = first_text + len(table.texts)
+    fields = first_kind + bool(table.kinds)
+    packed = packed_fields.split(block, rows=rows, fields=fields, kind_fields=len(table.kinds), nulls=nulls)
+    if packed is None:
+        return None
+    ints = [packed_fields.int_column(packed, field) for field in range(first_flag)]
+    flags = [packed_fields.flag_column(packed, field) for field in range(first_flag, first_text)]
+    texts = [packed_fields.text_column(packed, field) for field in range(first_text, first_kind)]
+    kind: tuple[Int32, tuple[KindText, ...]] | None = np.zeros(rows, dtype=np.int32), ((),)
+    if table.kinds:
+        kind = packed_fields.kind_column(packed, first_kind)
+    if kind is None or any(column is None for column in (*ints, *texts)):
+        return None
+    return PackedChunk(
+        tuple(column for column in ints if column is not None),
+        tuple(flags),
+        tuple(column for column in texts if column is not None),
+        *kind,
+    )
+
+
+def _read_rows(
+    db: apsw.Connection, table: PackedTable, bounds: tuple[int | str, ...], *, as_text: bool
+) -> Iterator[PackedChunk]:
+    """Read a range row by row, in chunks bounded by rows and by bytes."""
+    rows: list[tuple[int | bytes | str | None, ...]] = []
+    size_bytes = 0
+    for row in db.execute(rows_sql(table, as_text=as_text), bounds):
+        rows.append(row)
+        size_bytes += sum(len(value) for value in row if isinstance(value, bytes | str))
+        if len(rows) >= _SLOW_ROWS or size_bytes >= _SLOW_BYTES:
+            yield _chunk_of_rows(table, rows)
+            rows, size_bytes = [], 0
+    if rows:
+        yield _chunk_of_rows(table, rows)
+
+
+def _chunk_of_rows(table: PackedTable, rows: list[tuple[int | bytes | str | None, ...]]) -> PackedChunk:
+    first_flag, first_text = len(table.ints), len(table.ints) + len(table.flags)
+    first_kind = first_text + len(table.texts)
+    columns = list(zip(*rows, strict=True)) if rows else [() for _ in range(first_kind + len(table.kinds))]
+    numbers: dict[KindText, int] = {}
+    kind = [numbers.setdefault(tuple(_as_bytes(value) for value in row[first_kind:]), len(numbers)) for row in rows]
+    return PackedChunk(
+        tuple(
+            np.array([NULL_ID if value is None else value for value in column], dtype=np.int64)
+            for column in columns[:first_flag]
+        ),
+        tuple(np.array(column, dtype=np.int64) != 0 for column in columns[first_flag:first_text]),
+        tuple(TextColumn.of(column) for column in columns[first_text:first_kind]),
+        np.array(kind, dtype=np.int32),
+        tuple(numbers),
+    )
+
+
+def _as_bytes(value: int | bytes | str | None) -> bytes | None:
+    return str(value).encode("utf-8", "surrogatepass") if isinstance(value, int | str) else value
