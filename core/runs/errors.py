@@ -54,7 +54,7 @@ ERRORS: Final[Mapping[ErrorCode, ErrorSpec]] = MappingProxyType(
             "reject", "upload org-data/<org>.db to the bucket, or send run.requested with create: true for a new org"
         ),
         ErrorCode.AS_OF_REFUSED: ErrorSpec(
-            "reject", "send the run without as_of, with one within a day of the org's own date, or with force: true"
+            "reject", "send the run without as_of, with one within a day of the org's own date, or with force"
         ),
         ErrorCode.NOT_SQLITE: ErrorSpec(
             "fail", "restore an earlier version of org-data/<org>.db; this one is no SQLite file"

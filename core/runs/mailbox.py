@@ -76,9 +76,13 @@ class Mailbox(Generic[Result]):
         return ticket.result
 
     def drain(self, *, until: float) -> bool:
-        """Refuse new events and wait for those in flight; says whether all of them ended in time."""
+        """Refuse new events and those that wait, and let runs in flight end; says whether all of them did in time."""
         with self._changed:
             self._draining = True
+            for org_id, box in self._boxes.items():
+                for ticket in box.pending:
+                    ticket.error, ticket.done = OrgError(ErrorCode.DRAINING, org_id), True
+                box.pending = []
             self._changed.notify_all()
             return self._changed.wait_for(lambda: not self._waiters, max(0.0, until - self._clock.monotonic()))
 

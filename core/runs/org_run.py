@@ -1,7 +1,7 @@
 """The run of one org: rooms 4 to 10, top to bottom. What is not in the object did not happen."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -94,14 +94,19 @@ class _Account:
             self.seconds[name] = self.seconds.get(name, 0.0) + self.clock.monotonic() - started
 
 
-def run_org(batch: Batch, ports: Ports, *, until: float) -> Mapping[EventKey, RunCompleted]:
+Slot = Callable[[Batch, float], AbstractContextManager[None]]
+"""Waits until the machine can bear another run (at most until a monotonic moment) and counts it."""
+
+
+def run_org(batch: Batch, ports: Ports, *, until: float, slot: Slot) -> Mapping[EventKey, RunCompleted]:
     """Run one org for a batch of events and publish; returns the completion of every event.
 
-    ``until`` is the monotonic moment up to which the lease is waited for. Raises OrgError; then no event of the batch may
-    be acknowledged unless the error's answer says so.
+    ``until`` is the monotonic moment up to which the lease is waited for. The slot is taken after the lease, so that orgs
+    that wait for another machine do not keep this one from working. Raises OrgError; then no event of the batch may be
+    acknowledged unless the error's answer says so.
     """
     account = _Account(ports.clock)
-    with ports.lease.hold(batch.org_id, until=until, transfer=account.transfer):
+    with ports.lease.hold(batch.org_id, until=until, transfer=account.transfer), slot(batch, until):
         for attempt in range(1, ATTEMPTS_MAX + 1):
             ports.clock.sleep(_BACKOFF_SECONDS[attempt - 1])
             try:

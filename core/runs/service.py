@@ -82,15 +82,14 @@ class Service:
         return self._running
 
     def _run(self, batch: Batch, until: float) -> Mapping[EventKey, RunCompleted]:
-        with self._slot(batch, until):
-            try:
-                return run_org(batch, self._ports, until=until)
-            except OrgError:
-                raise
-            except Exception as error:
-                # The last boundary: whatever went wrong, the message comes again and the operator learns where. The
-                # text of a foreign exception may hold data of a contact, so only its type and place are told.
-                raise OrgError(ErrorCode.SCHEDULER_FAILED, batch.org_id, _place_of(error)) from error
+        try:
+            return run_org(batch, self._ports, until=until, slot=self._slot)
+        except OrgError:
+            raise
+        except Exception as error:
+            # The last boundary: whatever went wrong, the message comes again and the operator learns where. The
+            # text of a foreign exception may hold data of a contact, so only its type and place are told.
+            raise OrgError(ErrorCode.SCHEDULER_FAILED, batch.org_id, _place_of(error)) from error
 
     @contextmanager
     def _slot(self, batch: Batch, until: float) -> Iterator[None]:

@@ -168,15 +168,22 @@ def test_a_full_mailbox_refuses_at_once(gate: Gate, pool: ThreadPoolExecutor) ->
     first.result(SOON)
 
 
-def test_a_draining_mailbox_finishes_what_it_has_and_takes_nothing_new(gate: Gate, pool: ThreadPoolExecutor) -> None:
+def test_a_draining_mailbox_finishes_its_run_and_sends_everybody_else_away(
+    gate: Gate, pool: ThreadPoolExecutor
+) -> None:
     mailbox = mailbox_of(gate)
     first = submit(mailbox, pool, requested(0))
     assert gate.entered.acquire(timeout=SOON)
+    waiting = submit(mailbox, pool, requested(2))
+    wait_until(lambda: mailbox.waiters == 2)
     drained = pool.submit(mailbox.drain, until=SystemClock().monotonic() + SOON)
     wait_until(lambda: mailbox.is_draining)
     with pytest.raises(OrgError) as raised:
         submit(mailbox, pool, requested(1)).result(SOON)
     assert raised.value.code is ErrorCode.DRAINING
+    with pytest.raises(OrgError) as abandoned:
+        waiting.result(SOON)
+    assert abandoned.value.code is ErrorCode.DRAINING
     gate.open.set()
     assert first.result(SOON)
     assert drained.result(SOON) is True
