@@ -104,7 +104,9 @@ def open_bucket(settings: Settings, journal: LogJournal) -> Bucket:
         from infra.gcs import GcsBucket
 
         bucket = GcsBucket.connect(settings)
-        journal.info("authenticated", identity="key" if settings.gcs_keyfile_json else "application default credentials")
+        journal.info(
+            "authenticated", identity="key" if settings.gcs_keyfile_json else "application default credentials"
+        )
     versioned = bucket.versioning_enabled()
     journal.info("bucket_reachable", bucket=settings.gcs_bucket_name, versioning=versioned)
     if not versioned:

@@ -1,0 +1,204 @@
+"""The commands that plan: run, schedule, plan, report."""
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+from uuid import uuid4
+
+import typer
+
+from core.runs.errors import ErrorCode, OrgError
+from events.payloads import EventRef, RunRequested
+from events.types import RUN_REQUESTED, Event
+from handlers.cli_options import (
+    AsOfOption,
+    ForceOption,
+    JsonOption,
+    Target,
+    TargetArgument,
+    load_settings,
+    org_id_of_file,
+    org_of,
+    parse_run_id,
+    target_of,
+)
+from handlers.cli_output import PlanOutput, ReportOutput, RunOutput, ScheduleOutput, print_json
+
+if TYPE_CHECKING:
+    from handlers.local_run import Planned, World
+    from infra.settings import Settings
+
+# ruff: noqa: PLC0415 - each command imports what it needs, so that `emailsched --help` needs nothing
+
+CLI_SOURCE: Final = "//emailsched/cli"
+"""CloudEvents source of the requests that are made at this door."""
+
+
+def run(
+    org: Annotated[str | None, typer.Argument(metavar="ORG", help="Org of the bucket.  [default: ORG_ID]")] = None,
+    as_of: AsOfOption = None,
+    force: ForceOption = False,
+    create: Annotated[bool, typer.Option("--create", help="Make the org's object if there is none.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Plan one org of the bucket, commit the difference, publish the completion.
+
+    Example: emailsched run acme --json
+    """
+    from handlers.bootstrap import build
+    from handlers.progress import progress
+
+    settings = load_settings()
+    org_id = org_of(org, settings)
+    request = RunRequested(as_of=as_of, force=force, create=create)
+    event = Event(id=str(uuid4()), source=CLI_SOURCE, type=RUN_REQUESTED, org_id=org_id, data=request)
+    with progress(f"run {org_id}", settings.log_level):
+        app = build(settings)
+        try:
+            until = app.clock.monotonic() + settings.run_deadline_seconds
+            handled = app.service.handle(event, until=until)
+        finally:
+            app.close()
+    if handled.error is not None:
+        raise handled.error
+    if handled.completed is None:
+        raise RuntimeError("an event without an error has a completion")
+    if json:
+        print_json(RunOutput(event=EventRef(source=event.source, id=event.id), completed=handled.completed))
+        return
+    from handlers.cli_tables import print_completed
+
+    print_completed(handled.completed, title=f"Run of {org_id}")
+
+
+def schedule(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Org database on this machine.")],
+    run_id: Annotated[
+        str | None,
+        typer.Option("--run-id", parser=parse_run_id, metavar="ID", help="Run id to record.  [default: a new one]"),
+    ] = None,
+    as_of: AsOfOption = None,
+    force: ForceOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Plan a local database and write the difference into it: whole, or not at all.
+
+    It works on a private copy and replaces FILE in one step, unless somebody wrote to it meanwhile. Without a
+    difference FILE keeps its bytes and times. No bucket, no events.
+
+    Example: emailsched schedule acme.db --as-of 2025-03-10 --force
+    """
+    from core.runs.reconcile import Order
+    from handlers.local_run import new_run_id, schedule_file
+    from handlers.progress import progress
+
+    settings = load_settings()
+    if not file.is_file():
+        raise OrgError(ErrorCode.FILE_MISSING, detail=f"{str(file)!r} is no file")
+    order = Order(org_id_of_file(file), run_id or new_run_id(), as_of=as_of, force=force)
+    with progress(f"schedule {file.name}", settings.log_level):
+        completed = schedule_file(file, order, _world())
+    if json:
+        print_json(ScheduleOutput(file=str(file), file_replaced=completed.changed, completed=completed))
+        return
+    from handlers.cli_tables import print_completed
+
+    print_completed(completed, title=f"Schedule of {file}")
+
+
+def plan(target: TargetArgument = None, as_of: AsOfOption = None, json: JsonOption = False) -> None:
+    """Show what a run would change; nothing is written anywhere, and --as-of takes any day.
+
+    Example: emailsched plan acme.db --as-of 2025-03-10
+    """
+    settings = load_settings()
+    found = target_of(target, settings)
+    planned = _planned(found, as_of, settings)
+    from handlers.plan_changes import list_changes, list_moves
+
+    changes = list_changes(planned.result.difference.changes, planned.stored)
+    moves = list_moves(planned.result.difference.changes, planned.stored)
+    completed = planned.completed
+    if json:
+        print_json(
+            PlanOutput(
+                file=None if found.file is None else str(found.file),
+                generation=planned.generation,
+                schema_outdated=planned.migrated,
+                changes=changes,
+                moves=moves.moves,
+                moves_left_out=moves.left_out,
+                completed=completed,
+            )
+        )
+        return
+    from handlers import cli_tables
+
+    console = cli_tables.stdout()
+    cli_tables.print_completed(completed, title=f"Plan of {found.file or found.org_id}; nothing was written")
+    cli_tables.print_changes(console, changes)
+    cli_tables.print_moves(console, moves.moves, moves.left_out)
+    cli_tables.print_days(console, completed)
+
+
+def report(
+    target: TargetArgument = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.html", help="Where to write the page.  [default: stdout]")
+    ] = None,
+    as_of: AsOfOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Draw the plan of an org as one self-contained HTML page; nothing else is written.
+
+    Example: emailsched report acme --out acme.html
+    """
+    from handlers.report import render
+
+    settings = load_settings()
+    completed = _planned(target_of(target, settings), as_of, settings).completed
+    page = render(completed)
+    if out is not None:
+        _write_page(out, page)
+    if json:
+        print_json(
+            ReportOutput(out=None if out is None else str(out), html=page if out is None else None, completed=completed)
+        )
+    else:
+        typer.echo(page if out is None else str(out), nl=out is not None)
+
+
+def _planned(target: Target, as_of: date | None, settings: "Settings") -> "Planned":
+    """Look at a file or at the live object of an org."""
+    from handlers.bootstrap import local_bucket_folder, open_bucket
+    from handlers.local_run import plan_file, plan_org
+    from handlers.progress import progress
+    from infra.telemetry import LogJournal
+
+    world = _world()
+    with progress(f"plan {target.org_id}", settings.log_level):
+        if target.file is not None:
+            return plan_file(target.file, target.org_id, as_of, world)
+        if settings.gcs_bucket_name is None and not local_bucket_folder(settings).is_dir():
+            # Opening the embedded bucket would make its folder, and looking makes nothing.
+            raise OrgError(ErrorCode.OBJECT_MISSING, target.org_id, f"no bucket in {settings.data_dir}")
+        return plan_org(open_bucket(settings, LogJournal()), target.org_id, as_of, world)
+
+
+def _world() -> "World":
+    from handlers.bootstrap import open_store
+    from handlers.local_run import World
+    from infra.clock import SystemClock
+    from infra.telemetry import LogJournal
+
+    return World(open_store(), SystemClock(), LogJournal())
+
+
+def _write_page(out: Path, page: str) -> None:
+    """Write the page whole or not at all; raises OrgError FILE_MISSING, DISK_FULL."""
+    from infra.files import disk_errors, write_durably
+
+    if not out.parent.is_dir():
+        raise OrgError(ErrorCode.FILE_MISSING, detail=f"no folder {str(out.parent)!r}")
+    with disk_errors(None, ErrorCode.SCHEDULER_FAILED):
+        write_durably(out, page.encode("utf-8"))

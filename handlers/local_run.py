@@ -1,0 +1,161 @@
+"""Runs that no event asked for: plan and write a local file, or only look at what a run would change.
+
+``schedule_file`` is the run of one org without its outer rooms: no lease, no bucket, no events; the file's place in the
+folder is the commit point. ``plan_file`` and ``plan_org`` look and write nothing anywhere.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+from uuid import uuid4
+
+from msgspec.structs import replace
+
+from core.planning.schedule import Schedule, gather_schedule
+from core.runs.errors import ErrorCode, OrgError
+from core.runs.ports import Bucket, Clock, Commit, Journal, OrgDatabase, OrgStore
+from core.runs.reconcile import Order, Reconciled, reconcile
+from events.payloads import RunCompleted
+from events.types import OrgId
+from handlers.cli_errors import UsageError
+from infra.checksum import crc32c_of_file
+from infra.fence import object_name
+from infra.files import disk_errors
+from infra.local_file import private_copy, replace_if_unchanged
+from infra.sqlite_file import quick_check
+
+_TEMPORARY_PREFIX: Final = "emailsched-"
+_RUN_ID_COLUMNS: Final = ("scheduler_checkpoints.scheduler_run_id", "scheduler_runs.run_id")
+"""Where a run id may be once."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a local run needs of the world."""
+
+    store: OrgStore
+    clock: Clock
+    journal: Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a run would do, and the stored rows that it would change."""
+
+    result: Reconciled
+    stored: Schedule
+    migrated: bool
+    """Whether tables, columns or indexes would be added."""
+    generation: int | None
+    """Of the object that was read; None for a file."""
+
+    @property
+    def completed(self) -> RunCompleted:
+        """The completion that a run would publish, with the generation that was read."""
+        return replace(self.result.completed, replayed=False, generation=self.generation)
+
+
+def new_run_id() -> str:
+    """Return a run id that no other run has."""
+    return uuid4().hex
+
+
+def schedule_file(file: Path, order: Order, world: World) -> RunCompleted:
+    """Plan a local database and put the result in its place in one step; without a difference it keeps bytes and times.
+
+    Raises OrgError: FILE_MISSING, FILE_CHANGED (somebody wrote to it meanwhile; it is as they left it), NOT_SQLITE,
+    DATABASE_CORRUPT, DATABASE_BUSY, DISK_FULL, and what ``reconcile`` raises; UsageError for a run id that the file
+    knows. The file is untouched then.
+    """
+    warnings: tuple[str, ...] = ()
+    started = world.clock.monotonic()
+    with _temporary_folder(order.org_id) as folder:
+        world.journal.info("copying", org_id=order.org_id, run_id=order.run_id)
+        copy = private_copy(str(file), folder)
+        _require_sound(copy.file, order.org_id)
+        with closing(world.store.open(copy.file, order.org_id)) as db:
+            migrated = db.migrate()
+            result = reconcile(db, order, world.clock, world.journal, migrated=migrated)
+            if result.changed:
+                world.journal.info("planned", org_id=order.org_id, run_id=order.run_id)
+                warnings = _write(db, result.commit)
+        if result.changed:
+            world.journal.info("replacing", org_id=order.org_id, run_id=order.run_id)
+            replace_if_unchanged(str(file), copy.file, copy.fingerprint)
+    seconds = round(world.clock.monotonic() - started, 3)
+    return replace(
+        result.completed,
+        replayed=False,
+        durations_seconds={"total": seconds},
+        warnings=(*result.completed.warnings, *warnings),
+    )
+
+
+def plan_file(file: Path, org_id: OrgId, as_of: date | None, world: World) -> Planned:
+    """Return what a run would do to a local file; not one byte of it, or beside it, is written."""
+    with _temporary_folder(org_id) as folder:
+        world.journal.info("copying", org_id=org_id)
+        return _plan(private_copy(str(file), folder).file, org_id, as_of, world, generation=None)
+
+
+def plan_org(bucket: Bucket, org_id: OrgId, as_of: date | None, world: World) -> Planned:
+    """Return what a run would do to an org's live object; takes no lease and leaves nothing in bucket or mirror.
+
+    Raises OrgError: OBJECT_MISSING, DOWNLOAD_CORRUPT, BUCKET_*, and what ``plan_file`` raises.
+    """
+    name = object_name(org_id)
+    info = bucket.stat(name)
+    if info is None:
+        raise OrgError(ErrorCode.OBJECT_MISSING, org_id, name)
+    with _temporary_folder(org_id) as folder:
+        file = str(Path(folder) / "object.db")
+        world.journal.info("downloading", org_id=org_id, generation=info.generation)
+        bucket.download(name, info.generation, file)
+        with disk_errors(org_id):
+            arrived = (Path(file).stat().st_size, crc32c_of_file(file))
+        if arrived != (info.size_bytes, info.crc32c):
+            raise OrgError(ErrorCode.DOWNLOAD_CORRUPT, org_id, f"{name} generation {info.generation}")
+        return _plan(file, org_id, as_of, world, generation=info.generation)
+
+
+def _write(db: OrgDatabase, commit: Commit) -> tuple[str, ...]:
+    """Write the changes; a run id that an earlier run has is a mistake of the operator's, not of the schema."""
+    try:
+        return db.write(commit)
+    except OrgError as error:
+        if error.code is ErrorCode.SCHEMA_NOT_UNDERSTOOD and any(column in error.detail for column in _RUN_ID_COLUMNS):
+            raise UsageError(
+                f"an earlier run has the id {commit.run.run_id}", "name another --run-id, or leave it out"
+            ) from error
+        raise
+
+
+def _plan(file: str, org_id: OrgId, as_of: date | None, world: World, *, generation: int | None) -> Planned:
+    """Plan a copy that is thrown away: bringing its schema up to date costs nobody anything."""
+    _require_sound(file, org_id)
+    order = Order(org_id, new_run_id(), as_of=as_of, dry=True)
+    with closing(world.store.open(file, org_id)) as db:
+        migrated = db.migrate()
+        result = reconcile(db, order, world.clock, world.journal, migrated=migrated)
+        return Planned(result, gather_schedule(db.schedule_chunks()), migrated, generation)
+
+
+def _require_sound(file: str, org_id: OrgId) -> None:
+    """Refuse a damaged database before anything is read of it: a plan of half an org looks like a plan."""
+    with disk_errors(org_id):
+        verdict = quick_check(file)
+    if verdict != "ok":
+        raise OrgError(ErrorCode(verdict), org_id, "quick_check")
+
+
+@contextmanager
+def _temporary_folder(org_id: OrgId) -> Iterator[str]:
+    """Lend a folder that only this user can read; what is in it is gone at the end."""
+    with disk_errors(org_id):
+        folder = TemporaryDirectory(prefix=_TEMPORARY_PREFIX)
+    with folder as name:
+        yield name

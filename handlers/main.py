@@ -1,0 +1,152 @@
+"""The main door: one Functions Framework HTTP target. It only parses; what a message means is the service's business.
+
+    functions-framework --target handle --source handlers/main.py
+
+runs it as it is; ``handlers.server`` adds what a machine of our own needs.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Final
+
+import flask
+import functions_framework
+
+from core.runs.errors import ErrorCode, OrgError
+from core.runs.ports import PreconditionFailedError
+from core.runs.service import Handled
+from events.limits import DEFAULT_LIMITS
+from events.rejection import Rejection
+from events.types import Event
+from events.wire import decode
+from handlers import answers
+from handlers.process import PROCESS, Runtime, unexpected
+from infra.auth import CertificatesUnavailableError, TokenRefusedError
+from infra.telemetry import LogJournal
+
+REJECTED_PREFIX: Final = "rejected/"
+"""Where bodies go that are too large for event.rejected; a lifecycle rule of the bucket removes them after 30 days."""
+
+_READ_BYTES: Final = 64 * 1024
+
+
+@functions_framework.http
+def handle(request: flask.Request) -> flask.Response:
+    """Answer one HTTP request: 204 if every event in it may be forgotten, else why not; never raises."""
+    try:
+        refusal = _refusal_of(request)
+    except OrgError as error:  # this process cannot serve yet; why is in the log
+        refusal = answers.come_again(error)
+    except Exception as error:  # noqa: BLE001 - as the comment says
+        # The last boundary: the framework would answer with the text of the exception, which may hold anything.
+        failure = unexpected(error)
+        LogJournal().error(failure.code.value, detail=failure.detail, hint=failure.hint, retryable=True)
+        refusal = answers.come_again(failure)
+    return answers.acknowledged() if refusal is None else answers.refused(refusal)
+
+
+def _refusal_of(request: flask.Request) -> answers.Refusal | None:
+    """Take the request through the door; None if all of it was carried to its end."""
+    if request.method != "POST":
+        return answers.METHOD
+    runtime = PROCESS.runtime()
+    app = runtime.app
+    arrived = app.clock.monotonic()
+    refusal = _stranger(request, runtime)
+    if refusal is not None:
+        app.journal.warning("request_refused", code=refusal.code, status=refusal.status.value)
+        return refusal
+    if runtime.is_draining:
+        return answers.come_again(OrgError(ErrorCode.DRAINING))
+    max_bytes = app.settings.max_body_bytes
+    body = _body(request, max_bytes)
+    if not isinstance(body, bytes):
+        app.journal.warning("request_refused", code=body.code, status=body.status.value)
+        return body
+    decoded = decode(
+        dict(request.headers),
+        body,
+        limits=replace(DEFAULT_LIMITS, body_bytes_max=max_bytes),
+        received_at=app.clock.now_utc(),
+    )
+    refusal = answers.refusal_of(_all_handled(decoded, runtime, arrived))
+    app.journal.info(
+        "answered",
+        status=(refusal.status if refusal else HTTPStatus.NO_CONTENT).value,
+        code=refusal.code if refusal else None,
+        events=len(decoded),
+        body_bytes=len(body),
+        seconds=round(app.clock.monotonic() - arrived, 3),
+    )
+    return refusal
+
+
+def _stranger(request: flask.Request, runtime: Runtime) -> answers.Refusal | None:
+    """Judge who sends, where that is asked for, before a byte of the body is read."""
+    if runtime.authenticator is None:
+        return None
+    try:
+        runtime.authenticator.check(request.headers.get("Authorization"))
+    except TokenRefusedError as refused:
+        return answers.token_refused(refused.status, refused.refusal)
+    except CertificatesUnavailableError:
+        return answers.CERTIFICATES
+    return None
+
+
+def _body(request: flask.Request, max_bytes: int) -> bytes | answers.Refusal:
+    """Read the whole body, by its declared length and by what really comes; one that breaks off is no message.
+
+    Not ``get_data`` with ``max_content_length``: that returns the first bytes of a chunked body that is too long, and of
+    a body whose sender went away, as if they were all of it.
+    """
+    declared = request.content_length
+    if declared is not None and declared > max_bytes:
+        return answers.too_large(max_bytes)
+    body = bytearray()
+    try:
+        while len(body) <= max_bytes and (part := request.stream.read(_READ_BYTES)):
+            body += part
+    except Exception as error:  # noqa: BLE001 - each server has errors of its own for a body that breaks off
+        LogJournal().info("body_broke_off", kind=type(error).__name__, body_bytes=len(body))
+        return answers.INCOMPLETE_BODY
+    if len(body) > max_bytes:
+        return answers.too_large(max_bytes)
+    if declared is not None and len(body) < declared:
+        return answers.INCOMPLETE_BODY
+    return bytes(body)
+
+
+def _all_handled(decoded: Iterable[Event | Rejection], runtime: Runtime, arrived: float) -> list[Handled]:
+    """Carry every event of the request to its end, each for itself: a bad one does not hold up the others."""
+    until = arrived + runtime.app.settings.run_deadline_seconds
+    outcomes: list[Handled] = []
+    for message in decoded:
+        if runtime.app.clock.monotonic() > until:
+            error = OrgError(ErrorCode.LEASE_BUSY, message.org_id, "the batch did not end in time")
+            outcomes.append(Handled("retry", error=error))
+            break
+        if isinstance(message, Event):
+            handled = runtime.app.service.handle(message, until=until)
+        else:
+            handled = _rejected(message, runtime)
+        runtime.observer.handled(handled)
+        outcomes.append(handled)
+    return outcomes
+
+
+def _rejected(rejection: Rejection, runtime: Runtime) -> Handled:
+    """Tell the world of a bad message; a large body is kept in the bucket first, and referred to."""
+    app = runtime.app
+    reference = None
+    if rejection.needs_body_reference:
+        reference = REJECTED_PREFIX + rejection.id
+        try:
+            app.bucket.write(reference, rejection.body, if_generation_match=0, metadata={})
+        except PreconditionFailedError:
+            app.journal.info("rejected_body_kept_already", object=reference)  # an earlier delivery of this message
+        except OrgError as error:
+            app.journal.error(error.code.value, org_id=rejection.org_id, detail=error.detail, hint=error.hint)
+            return Handled("retry", error=error)
+    return app.service.reject(rejection, reference)
