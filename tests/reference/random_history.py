@@ -112,7 +112,7 @@ def _event(source: Source, contact_id: int, email_type: str, near: date) -> date
     """An event date: that of the contact's own anniversary, give or take the 180 days of R33, or any near day."""
     column = {"birthday": "birth_date", "effective_date": "effective_date"}.get(email_type)
     if column is not None:
-        sql = f"SELECT {column} FROM contacts WHERE id = ?"  # noqa: S608 - one of two names from the table above
+        sql = f"SELECT {column} FROM contacts WHERE id = ?"
         row = source.db.execute(sql, (contact_id,)).fetchone()
         own = _own_anniversary(source, None if row is None else row[0])
         if own is not None:

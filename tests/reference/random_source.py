@@ -74,7 +74,7 @@ class Source:
         """Insert a row unless a unique key forbids it; its id, or None."""
         row = STAMPS.get(table, {}) | dict(row)
         columns, marks = ", ".join(row), ", ".join("?" * len(row))
-        sql = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - names come from this package
+        sql = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"
         cursor = self.db.execute(sql, tuple(row.values()))
         return cursor.lastrowid if cursor.rowcount == 1 else None
 

@@ -56,7 +56,7 @@ class Org:
 
     def add(self, table: str, **row: object) -> None:
         marks = ", ".join("?" * len(row))
-        self.db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+        self.db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
 
     def contact(self, identity: int, state: str = "KS", **row: object) -> None:
         self.add("contacts", **({"id": identity, "email": f"c{identity}@example.com", "state": state} | row))
@@ -765,9 +765,9 @@ def apply_expected(db: sqlite3.Connection, plan: ReferencePlan, today: date) -> 
     marks = ", ".join("?" * 10)
     expected = expected_rows(db, plan, today)
     db.executemany("DELETE FROM email_schedules WHERE id = ?", [(identity,) for identity in sorted(expected.deleted)])
-    update = f"UPDATE email_schedules SET ({columns}) = ({marks}) WHERE id = ?"  # noqa: S608
+    update = f"UPDATE email_schedules SET ({columns}) = ({marks}) WHERE id = ?"
     changed = expected.updated | expected.missed
     db.executemany(update, [(*content, identity) for identity, content in sorted(changed.items())])
-    insert = f"INSERT INTO email_schedules (contact_id, parent_schedule_id, {columns}) VALUES (?, ?, {marks})"  # noqa: S608
+    insert = f"INSERT INTO email_schedules (contact_id, parent_schedule_id, {columns}) VALUES (?, ?, {marks})"
     rows = [(row.contact_id, row.parent_schedule_id, *planned_content(row)) for row in expected.inserted]
     db.executemany(insert, rows)
