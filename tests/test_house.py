@@ -52,11 +52,13 @@ def test_core_knows_no_any(file: Path) -> None:
 
 @pytest.mark.parametrize("file", MODULES, ids=relative)
 def test_nothing_is_swallowed(file: Path) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines()
     for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"bare except in line {node.lineno}"
             nothing = all(isinstance(part, ast.Pass) for part in node.body)
-            assert not nothing, f"an error is swallowed in line {node.lineno}"
+            reasoned = "#" in lines[node.body[0].lineno - 1]
+            assert reasoned or not nothing, f"an error is swallowed without a reason in line {node.lineno}"
 
 
 @pytest.mark.parametrize("file", MODULES, ids=relative)

@@ -1,6 +1,7 @@
 """Health while everything is busy: /healthz and /readyz answer at once, messages are told to come again."""
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from core.runs.ports import Transfer
@@ -33,9 +34,12 @@ def test_health_answers_while_every_slot_and_every_place_to_wait_is_taken(tmp_pa
         clock = SystemClock()
         times = LeaseTimes(duration_seconds=60, renew_every_seconds=20)
         lease = BucketLease(server.bucket(), clock, LogJournal(), new_token=lambda: "another-machine", times=times)
-        with lease.hold(parse_org_id("a"), until=clock.monotonic() + 5, transfer=Transfer()):
+        with ExitStack() as leases:
+            for org in ("a", "b", "c"):  # another machine works on all three
+                held = lease.hold(parse_org_id(org), until=clock.monotonic() + 5, transfer=Transfer())
+                leases.enter_context(held)
             first = Background(lambda: server.push("a-1", {"org_id": "a"}))
-            time.sleep(0.5)  # it has the one slot, and waits for the lease
+            time.sleep(0.5)
             others = [Background(lambda org=org: server.push(f"{org}-1", {"org_id": org})) for org in ("b", "c")]  # type: ignore[misc]
             time.sleep(0.5)
             full = server.push("d-1", {"org_id": "b"})
@@ -46,7 +50,7 @@ def test_health_answers_while_every_slot_and_every_place_to_wait_is_taken(tmp_pa
             assert busy is not None
             assert (busy.status, busy.json["code"]) == (503, "lease_busy")
             assert "Retry-After" in busy.headers
-        for request in others:  # the slot came free at the end of their own time: either may have happened
+        for request in others:  # the leases came free at the end of their own time: either may have happened
             answer = request.join(20)
             assert answer is not None
             assert answer.status in {204, 503}
