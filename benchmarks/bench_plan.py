@@ -35,7 +35,7 @@ def run_once(file: Path, as_of: date, run_id: str) -> tuple[float, int]:
     db = SqliteOrgStore().open(str(file), OrgId("bench"))
     migrated = db.migrate()
     order = Order(OrgId("bench"), run_id, as_of=as_of, force=True)
-    result = reconcile(db, order, SystemClock(), LogJournal(), migrated=migrated)
+    result = reconcile(db, order, SystemClock(), LogJournal(), written=migrated)
     if result.changed:
         db.write(result.commit)
     db.close()

@@ -45,7 +45,8 @@ _INVENTED: Final = {
     ("campaign_change_log", "changed_at"): "",
 }
 """Columns that may not be NULL and have no default, with what old rows get."""
-_NEVER_ADDED: Final = frozenset({("email_schedules", "status")})
+_NEVER_ADDED: Final = frozenset({("email_schedules", "status"), ("campaign_types", "name")})
+"""Columns without which a table says nothing: an empty one would silence every campaign, or free every locked row."""
 
 _COMPLETE_SCHEMAS_MAX: Final = 1_000
 _complete_schemas: set[bytes] = set()

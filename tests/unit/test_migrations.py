@@ -134,6 +134,10 @@ def test_old_rows_without_event_get_the_send_date_and_the_run_goes_on(tmp_path: 
             "email_schedules.status: no such column",
         ),
         (
+            ["CREATE TABLE contacts (id INTEGER PRIMARY KEY)", "CREATE TABLE campaign_types (priority INTEGER)"],
+            "campaign_types.name: no such column",
+        ),
+        (
             [
                 "CREATE TABLE contacts (id INTEGER PRIMARY KEY)",
                 "CREATE TABLE campaign_instances (id INTEGER PRIMARY KEY)",
