@@ -62,7 +62,7 @@ class PlainDatabase:
             "sms_template FROM email_schedules ORDER BY id"
         )
         for columns in self._chunks(sql):
-            kinds = [RowKind(*k) for k in zip(*columns[7:], strict=True)]  # type: ignore[arg-type]
+            kinds = [RowKind(*k) for k in zip(*columns[7:], strict=True)]
             names = tuple(dict.fromkeys(kinds))
             row_id, contact_id, instance_id, parent_id = (_ids(c) for c in columns[:4])
             event_date, send_date, sent_at = (_text(c) for c in columns[4:7])

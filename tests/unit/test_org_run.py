@@ -256,3 +256,19 @@ def test_errors_hold_no_personal_data(machine: Machine) -> None:
     said = repr(machine.journal.records) + repr([m.data for m in machine.bus.messages])
     assert "person1" not in said
     assert ACME in said
+
+
+def test_one_disagreement_of_the_checker_fails_the_run_and_names_row_and_rule(
+    machine: Machine, bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.planning import checker
+
+    generation = metadata_generation(bucket)
+    monkeypatch.setitem(checker.LINES, "TX", checker.Line("always"))
+    handled = machine.run()
+    assert handled.outcome == "failed"
+    assert handled.error is not None
+    assert handled.error.code is ErrorCode.CHECK_FAILED
+    assert handled.error.detail == "9 rows, the first: contact 1, birthday on 2026-03-19: R40 TX always"
+    assert machine.published_types() == ["run.failed.v1"]
+    assert metadata_generation(bucket) == generation
