@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from core.planning import digest
 from core.planning.changes import IssueChanges, RowBatch, ScheduleChanges
 from core.planning.columns import NO_DAY, Bool, Int32, Int64, UInt64
-from core.planning.ordering import dense_key
+from core.planning.ordering import dense_keys
 from core.planning.plan import Issues
 from core.planning.reasons import MISSED_SEND_DATE
 from core.planning.rows import PlannedRows
 from core.planning.rules import FOLLOWUP_PREFIX
 from core.planning.schedule import Schedule, ScheduleRows, null_to_zero
 from core.planning.snapshot import IssueChunk, RowKind
+
+_NO_EVENT: Final = -100_000
+"""Stands for a date that cannot be read: a day that no mail is about, close enough to the others to keep keys small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,8 @@ def _identities(rows: PlannedRows, schedule: Schedule) -> tuple[Int64, Int64, In
             for part in (schedule.owned, schedule.locked)
         ),
     )
-    columns = [_identity_columns(*part, number) for part in parts]
-    key = dense_key([np.concatenate([c[i] for c in columns]) for i in range(len(columns[0]))])
-    planned, owned = len(rows), len(schedule.owned)
-    return key[:planned], key[planned : planned + owned], key[planned + owned :]
+    planned, owned, locked = dense_keys([_identity_columns(*part, number) for part in parts])
+    return planned, owned, locked
 
 
 def _identity_columns(  # the columns of R7 and the numbers of email types
@@ -82,16 +84,19 @@ def _identity_columns(  # the columns of R7 and the numbers of email types
     kind: Int32,
     kinds: Sequence[RowKind],
     number: dict[str, int],
-) -> tuple[Int32, Int64, Int32, Int64, Int64]:
-    """A follow-up is its contact and parent; everything else is contact, type, instance and event (R7)."""
+) -> tuple[Int64, Int64, Int32, Int64]:
+    """A follow-up is its contact and parent; everything else is contact, type, instance and event (R7).
+
+    Parent and event share a column, since no row has both; the type, 0 for follow-ups alone, keeps them apart.
+    """
     is_followup = np.array([k.email_type.startswith(FOLLOWUP_PREFIX) for k in kinds] or [False], dtype=np.bool_)[kind]
     email_type = np.array([number[k.email_type] for k in kinds] or [0], dtype=np.int32)[kind]
+    event = np.where(event_day == NO_DAY, _NO_EVENT, event_day)
     return (
-        np.where(is_followup, 0, event_day).astype(np.int32),
+        np.where(is_followup, null_to_zero(parent_id), event),
         contact_id,
         np.where(is_followup, 0, email_type).astype(np.int32),
         np.where(is_followup, 0, null_to_zero(instance_id)),
-        np.where(is_followup, null_to_zero(parent_id), 0),
     )
 
 
@@ -180,8 +185,7 @@ def diff_issues(found: Issues, in_force: Sequence[IssueChunk]) -> IssueChanges:
     old_issue = np.concatenate(
         [np.zeros(0, dtype=np.int32), *(_renumber(c.issue, c.issues, number) for c in in_force)]
     ).astype(np.int32)
-    key = dense_key((np.concatenate((new_id, old_id)), np.concatenate((new_issue, old_issue))))
-    new_key, old_key = key[: len(new_id)], key[len(new_id) :]
+    new_key, old_key = dense_keys([(new_id, new_issue), (old_id, old_issue)])
     added = np.flatnonzero(~np.isin(new_key, old_key))
     added = added[np.argsort(new_key[added], kind="stable")]
     removed = np.flatnonzero(~np.isin(old_key, new_key))

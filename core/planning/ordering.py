@@ -31,29 +31,48 @@ def day_of(key: Int64) -> Int32:
 
 
 def dense_key(columns: Sequence[IntColumn]) -> Int64:
-    """Return int64 keys that compare like the tuples of the (integer) columns, the first column first."""
-    key = np.zeros(len(columns[0]), dtype=np.int64)
-    if not len(key):
-        return key
+    """Return int64 keys that compare like the tuples of the columns, the first column first."""
+    return dense_keys([columns])[0]
+
+
+def dense_keys(tables: Sequence[Sequence[IntColumn]]) -> list[Int64]:
+    """Return keys for several tables with the same columns, comparable across all of them.
+
+    The tables are never put together (R98): a key is built up column by column, in place. Only where the ranges of the
+    columns do not fit into 62 bits are values replaced by their ranks, which needs a look at all of them at once.
+    """
+    keys = [np.zeros(len(table[0]), dtype=np.int64) for table in tables]
     span = 1
-    for column in columns:
-        part, size = _offset(column)
-        if span > _LIMIT // size:
-            key, span = _ranked(key)
-        if span > _LIMIT // size:
-            part, size = _ranked(part)
-        key = key * size + part
-        span *= size
-    return key
+    for column in range(len(tables[0])):
+        parts: list[IntColumn] = [table[column] for table in tables]
+        low, size = _range(parts)
+        if size > 1 and span > _LIMIT // size:
+            span = _rank(keys)
+        if size > 1 and span > _LIMIT // size:
+            ranked = [part.astype(np.int64) for part in parts]
+            low, size = 0, _rank(ranked)
+            parts = [*ranked]
+        if size > 1:
+            for number, part in enumerate(parts):
+                keys[number] *= size
+                keys[number] += part
+                keys[number] -= low
+            span *= size
+    return keys
 
 
-def _offset(column: IntColumn) -> tuple[Int64, int]:
-    low, high = int(column.min()), int(column.max())
-    if high - low >= _LIMIT:
-        return _ranked(column)
-    return column.astype(np.int64) - low, high - low + 1
+def _range(parts: Sequence[IntColumn]) -> tuple[int, int]:
+    """Return the least value of all parts and the number of values up to the greatest."""
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return 0, 1
+    low = min(int(part.min()) for part in filled)
+    return low, max(int(part.max()) for part in filled) - low + 1
 
 
-def _ranked(column: IntColumn) -> tuple[Int64, int]:
-    distinct, rank = np.unique(column, return_inverse=True)
-    return rank.astype(np.int64), len(distinct)
+def _rank(parts: Sequence[Int64]) -> int:
+    """Replace the values of all parts, in place, by their ranks among all of them; return how many there are."""
+    distinct = np.unique(np.concatenate(parts))
+    for part in parts:
+        part[:] = np.searchsorted(distinct, part)
+    return max(1, len(distinct))

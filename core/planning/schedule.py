@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from typing import Final
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from core.planning.columns import NO_DAY, NULL_ID, Bool, Int32, Int64
 from core.planning.rules import COUNTING_STATUSES, FOLLOWUP_PREFIX, OWNED_STATUSES
 from core.planning.snapshot import RowKind, ScheduleChunk
 from core.planning.text import parse_dates, parse_exact_dates, parse_moments
+
+_FIRST_ROWS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +70,52 @@ def is_followup(kind: RowKind) -> bool:
 def gather_schedule(chunks: Iterable[ScheduleChunk]) -> Schedule:
     """Join stored rows into one table, whatever order and chunks they came in."""
     numbers: dict[RowKind, int] = {}
-    owned: list[ScheduleRows] = []
-    locked: list[ScheduleRows] = []
+    owned, locked = _Growing(), _Growing()
     for chunk in chunks:
         renumber = np.array([numbers.setdefault(k, len(numbers)) for k in chunk.kinds] or [0], dtype=np.int32)
         ours = np.array([k.status in OWNED_STATUSES for k in chunk.kinds] or [False], dtype=np.bool_)[chunk.kind]
         kind = renumber[chunk.kind]
-        owned.append(_owned(chunk, kind, np.flatnonzero(ours)))
-        locked.append(_locked(chunk, kind, np.flatnonzero(~ours)))
-    return Schedule(_join(owned), _join(locked), tuple(numbers))
+        owned.add(_owned(chunk, kind, np.flatnonzero(ours)))
+        locked.add(_locked(chunk, kind, np.flatnonzero(~ours)))
+    return Schedule(owned.rows(), locked.rows(), tuple(numbers))
+
+
+class _Growing:
+    """Columns that grow by chunks. Chunks are copied and forgotten: a list of them would be held twice while joined."""
+
+    def __init__(self) -> None:
+        self._columns = _no_rows()
+        self._count = 0
+
+    def add(self, chunk: ScheduleRows) -> None:
+        """Append the rows of a chunk."""
+        needed = self._count + len(chunk)
+        if needed > len(self._columns):
+            self._reserve(max(needed, len(self._columns) * 3 // 2, _FIRST_ROWS))
+        for f in fields(ScheduleRows):
+            getattr(self._columns, f.name)[self._count : needed] = getattr(chunk, f.name)
+        self._count = needed
+
+    def rows(self) -> ScheduleRows:
+        """Return all rows by ascending row id."""
+        rows = ScheduleRows(*(getattr(self._columns, f.name)[: self._count] for f in fields(ScheduleRows)))
+        if bool(np.all(rows.row_id[1:] > rows.row_id[:-1])):
+            return rows
+        return rows.take(np.argsort(rows.row_id, kind="stable"))
+
+    def _reserve(self, count: int) -> None:
+        larger = ScheduleRows(
+            *(np.empty(count, dtype=getattr(self._columns, f.name).dtype) for f in fields(ScheduleRows))
+        )
+        for f in fields(ScheduleRows):
+            getattr(larger, f.name)[: self._count] = getattr(self._columns, f.name)[: self._count]
+        self._columns = larger
+
+
+def _no_rows() -> ScheduleRows:
+    ids = np.zeros(0, dtype=np.int64)
+    days = np.zeros(0, dtype=np.int32)
+    return ScheduleRows(ids, ids, ids, ids, days, days, days, days)
 
 
 def _owned(chunk: ScheduleChunk, kind: Int32, rows: Int64) -> ScheduleRows:
@@ -105,17 +145,6 @@ def _locked(chunk: ScheduleChunk, kind: Int32, rows: Int64) -> ScheduleRows:
         send_second=np.where(actual_day != NO_DAY, actual_second, 0).astype(np.int32),
         kind=kind[rows],
     )
-
-
-def _join(parts: list[ScheduleRows]) -> ScheduleRows:
-    if not parts:
-        ids = np.zeros(0, dtype=np.int64)
-        days = np.zeros(0, dtype=np.int32)
-        return ScheduleRows(ids, ids, ids, ids, days, days, days, days)
-    rows = ScheduleRows(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(ScheduleRows)))
-    if bool(np.all(rows.row_id[1:] > rows.row_id[:-1])):
-        return rows
-    return rows.take(np.argsort(rows.row_id, kind="stable"))
 
 
 def null_to_zero(ids: Int64) -> Int64:
