@@ -34,10 +34,11 @@ _LOWER: Final = np.where((np.arange(256) >= 65) & (np.arange(256) <= 90), np.ara
 
 def byte_at(column: TextColumn, position: int) -> UInt8:
     """Return the byte at a position of each value, 0 past its end."""
+    if not len(column.data):
+        return np.zeros(len(column), dtype=np.uint8)
     index = column.start + position
-    inside = index < column.end
-    out = np.zeros(len(column), dtype=np.uint8)
-    out[inside] = column.data[index[inside]]
+    out = np.take(column.data, index, mode="clip")
+    out *= index < column.end
     return out
 
 
@@ -68,11 +69,11 @@ def is_blank(stripped: TextColumn) -> Bool:
     return blank
 
 
-def _counts(column: TextColumn, table: Bool) -> Int64:
-    """Return how many bytes of each value are in a table: one cumulative sum over the block."""
-    before = np.concatenate(([0], np.cumsum(table[column.data], dtype=np.int64)))
-    counts: Int64 = before[column.end] - before[column.start]
-    return counts
+def _all_in(column: TextColumn, table: Bool) -> Bool:
+    """Whether every byte of each value is in a table; looks at the few bytes of the block that are not."""
+    others = np.flatnonzero(~table[column.data])
+    free: Bool = np.searchsorted(others, column.end) == np.searchsorted(others, column.start)
+    return free
 
 
 def _last_index(column: TextColumn, byte: int) -> Int64:
@@ -102,9 +103,9 @@ def is_email(stripped: TextColumn) -> Bool:
     )
     valid: Bool = (
         shape
-        & (_counts(local, _IS_LOCAL) == lengths(local))
-        & (_counts(domain, _IS_DOMAIN) == lengths(domain))
-        & (_counts(top, _IS_LETTER) == lengths(top))
+        & _all_in(local, _IS_LOCAL)
+        & _all_in(domain, _IS_DOMAIN)
+        & _all_in(top, _IS_LETTER)
     )
     return valid
 
