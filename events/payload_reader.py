@@ -35,7 +35,14 @@ def read_payload(payload: type[Payload], value: JsonValue) -> Payload | list[Rea
             reasons.append(_reason(name, str(fault)))
         except UnicodeEncodeError:  # a lone surrogate, where msgspec wanted to read a date
             reasons.append(Reason("bad_text", pointer_to("data", name)))
-    return reasons or msgspec.convert(value, type=payload, str_keys=True)
+    if reasons:
+        return reasons
+    try:
+        return msgspec.convert(value, type=payload, str_keys=True)
+    except (
+        msgspec.ValidationError
+    ) as fault:  # each field is sound: this is what __post_init__ says of all, in our words
+        return [Reason("bad_value", "/data", str(fault))]
 
 
 def _reason(field: str, text: str) -> Reason:

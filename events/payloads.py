@@ -1,4 +1,4 @@
-"""What each event type carries: one frozen struct per payload.
+"""What each event type carries: one frozen struct per payload (those of changes are in `events.change_payloads`).
 
 The JSON Schemas in ``events/schemas`` are generated from these structs: whoever changes a struct changes the contract.
 Absent information is ``null``, never a missing field: a consumer may rely on every key of an outgoing payload.
@@ -8,6 +8,8 @@ from datetime import date
 from typing import Annotated, NewType
 
 from msgspec import Meta, Struct
+
+from events.change_payloads import CampaignChanged, ConfigChanged
 
 OrgId = NewType("OrgId", str)
 """An org id that was judged by `events.types.parse_org_id`: safe in a path, an object name and an attribute."""
@@ -151,5 +153,5 @@ class EventRejected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     body_reference: Annotated[str | None, Meta(description="Object that holds a larger body: rejected/<id>.")]
 
 
-Payload = RunRequested | RunCompleted | RunFailed | EventRejected
-"""Every payload of the contract. A new event type adds its struct here and its row to `events.types.EVENT_TYPES`."""
+Payload = RunRequested | CampaignChanged | ConfigChanged | RunCompleted | RunFailed | EventRejected
+"""Every payload. A new event type adds its struct here and its row to `events.types.EVENT_TYPES` (or `LOCAL`)."""

@@ -10,6 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
+from events.change_payloads import CampaignChanged, CampaignInstanceChange, CampaignTypeChange, ConfigChanged
 from events.payloads import (
     EventRef,
     EventRejected,
@@ -25,13 +26,20 @@ from events.payloads import (
 )
 
 __all__ = [
+    "CAMPAIGN_CHANGED",
+    "CONFIG_CHANGED",
     "EVENT_REJECTED",
     "EVENT_TYPES",
     "INCOMING",
+    "LOCAL",
     "OUTGOING",
     "RUN_COMPLETED",
     "RUN_FAILED",
     "RUN_REQUESTED",
+    "CampaignChanged",
+    "CampaignInstanceChange",
+    "CampaignTypeChange",
+    "ConfigChanged",
     "Delivery",
     "Direction",
     "Event",
@@ -56,8 +64,8 @@ __all__ = [
     "type_name_of",
 ]
 
-Direction = Literal["in", "out"]
-"""``in``: the world asks us. ``out``: we tell the world."""
+Direction = Literal["in", "out", "local"]
+"""``in``: the world asks us. ``out``: we tell the world. ``local``: an operator asks; no wire carries it."""
 
 WireShape = Literal[
     "pubsub-wrapped",  # Pub/Sub push: JSON around base64
@@ -110,6 +118,8 @@ class EventType:
 
 
 RUN_REQUESTED: Final = "com.emailscheduler.run.requested.v1"
+CAMPAIGN_CHANGED: Final = "com.emailscheduler.campaign.changed.v1"
+CONFIG_CHANGED: Final = "com.emailscheduler.config.changed.v1"
 RUN_COMPLETED: Final = "com.emailscheduler.run.completed.v1"
 RUN_FAILED: Final = "com.emailscheduler.run.failed.v1"
 EVENT_REJECTED: Final = "com.emailscheduler.event.rejected.v1"
@@ -120,6 +130,12 @@ _TABLE: Final = (
         payload=RunRequested,
         direction="in",
         description="Plan one org and commit the difference.",
+    ),
+    EventType(
+        name=CAMPAIGN_CHANGED,
+        payload=CampaignChanged,
+        direction="in",
+        description="Create or change campaign types and instances, with a log of every change; then plan.",
     ),
     EventType(
         name=RUN_COMPLETED,
@@ -141,15 +157,26 @@ _TABLE: Final = (
     ),
 )
 
+_LOCAL_TABLE: Final = (
+    EventType(
+        name=CONFIG_CHANGED,
+        payload=ConfigChanged,
+        direction="local",
+        description="Put another configuration in force, then plan.",
+    ),
+)
+
 EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType({row.name: row for row in _TABLE})
 INCOMING: Final[Mapping[str, EventType]] = MappingProxyType({r.name: r for r in _TABLE if r.direction == "in"})
 OUTGOING: Final[Mapping[str, EventType]] = MappingProxyType({r.name: r for r in _TABLE if r.direction == "out"})
+LOCAL: Final[Mapping[str, EventType]] = MappingProxyType({row.name: row for row in _LOCAL_TABLE})
+"""No part of the contract with the world: neither decoded nor published, so without schema and samples."""
 
 _NAME_OF_PAYLOAD: Final = {row.payload: row.name for row in _TABLE}
 
 
 def type_name_of(data: Payload) -> str:
-    """The event type a payload belongs to; each payload struct belongs to exactly one."""
+    """The event type of the contract a payload belongs to; KeyError for a local one, which no wire may carry."""
     return _NAME_OF_PAYLOAD[type(data)]
 
 

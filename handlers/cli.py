@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from handlers import cli_runs, cli_tools
+from handlers import cli_campaign, cli_config, cli_runs, cli_tools
 from handlers.cli_errors import EXIT_MEANINGS, CommandError, Exit, UsageError, report_error
 
 _EPILOG: Final = "\n".join(
@@ -53,8 +53,19 @@ _COMMANDS: Final[Mapping[str, Callable[..., int | None]]] = {
     "report": cli_runs.report,
     "make-org": cli_tools.make_org,
 }
+_GROUPS: Final[Mapping[str, tuple[str, Mapping[str, Callable[..., int | None]]]]] = {
+    "config": (cli_config.HELP, cli_config.COMMANDS),
+    "campaign": (cli_campaign.HELP, cli_campaign.COMMANDS),
+}
+"""Commands of two words: what the first is about, and the second words."""
+
 for _name, _command in _COMMANDS.items():
     app.command(_name, epilog=_COMMAND_EPILOG)(_command)
+for _name, (_help, _commands) in _GROUPS.items():
+    _group = typer.Typer(help=_help, rich_markup_mode="markdown")
+    for _second, _command in _commands.items():
+        _group.command(_second, epilog=_COMMAND_EPILOG)(_command)
+    app.add_typer(_group, name=_name)
 
 
 def _show_version(wanted: bool) -> None:
@@ -84,7 +95,7 @@ def run(args: Sequence[str], env: Mapping[str, str] = os.environ) -> int:
         app(args=["--help"], prog_name=_PROGRAM, standalone_mode=False)
         return Exit.WRONG_USAGE
     words = args[: args.index("--")] if "--" in args else args
-    what = " ".join([_PROGRAM, *[word for word in words if word in _COMMANDS][:1]])
+    what = _command_of(words)
     debug = "--debug" in words or env.get("EMAILSCHED_DEBUG", "").strip() not in {"", "0"}
     try:
         result = app(args=list(args), prog_name=_PROGRAM, standalone_mode=False)
@@ -97,6 +108,17 @@ def run(args: Sequence[str], env: Mapping[str, str] = os.environ) -> int:
     if code == Exit.INTERRUPTED:  # typer takes KeyboardInterrupt for itself
         return report_error(KeyboardInterrupt(), what=what, as_json="--json" in words, debug=debug)
     return code
+
+
+def _command_of(words: Sequence[str]) -> str:
+    """Return the program and the command that is meant, as far as it can be told."""
+    for place, word in enumerate(words):
+        if word in _COMMANDS:
+            return f"{_PROGRAM} {word}"
+        if word in _GROUPS:
+            second = [other for other in words[place + 1 :] if other in _GROUPS[word][1]][:1]
+            return " ".join([_PROGRAM, word, *second])
+    return _PROGRAM
 
 
 def _usage_of(error: BaseException, what: str) -> BaseException:

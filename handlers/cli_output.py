@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from events.payloads import Count, EventRef, Generation, RunCompleted, Seconds
+from handlers.cli_change_output import GROUP_OUTPUTS, GroupOutput
 
 
 class ErrorBody(Struct, frozen=True, kw_only=True):
@@ -133,7 +134,17 @@ class DemoOutput(Struct, frozen=True, kw_only=True):
     orgs: tuple[DemoOrg, ...]
 
 
-Output = ErrorOutput | RunOutput | ScheduleOutput | PlanOutput | ReportOutput | MakeOrgOutput | ServeOutput | DemoOutput
+Output = (
+    ErrorOutput
+    | RunOutput
+    | ScheduleOutput
+    | PlanOutput
+    | ReportOutput
+    | MakeOrgOutput
+    | ServeOutput
+    | DemoOutput
+    | GroupOutput
+)
 
 COMMAND_OUTPUTS: Final[Mapping[str, type[Struct]]] = MappingProxyType(
     {
@@ -144,6 +155,7 @@ COMMAND_OUTPUTS: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "plan": PlanOutput,
         "report": ReportOutput,
         "make-org": MakeOrgOutput,
+        **GROUP_OUTPUTS,
     }
 )
 """Which document a command writes when it exits 0; documentation and tests are held to this table."""

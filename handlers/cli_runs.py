@@ -9,7 +9,7 @@ import typer
 
 from core.runs.errors import ErrorCode, OrgError
 from events.payloads import EventRef, RunRequested
-from events.types import RUN_REQUESTED, Event
+from events.types import RUN_REQUESTED, Event, OrgId
 from handlers.cli_options import (
     AsOfOption,
     ForceOption,
@@ -25,6 +25,7 @@ from handlers.cli_options import (
 from handlers.cli_output import PlanOutput, ReportOutput, RunOutput, ScheduleOutput, print_json
 
 if TYPE_CHECKING:
+    from core.runs.ports import Bucket
     from handlers.local_run import Planned, World
     from infra.settings import Settings
 
@@ -97,7 +98,7 @@ def schedule(
         raise OrgError(ErrorCode.FILE_MISSING, detail=f"{str(file)!r} is no file")
     order = Order(org_id_of_file(file), run_id or new_run_id(), as_of=as_of, force=force)
     with progress(f"schedule {file.name}", settings.log_level):
-        completed = schedule_file(file, order, _world())
+        completed = schedule_file(file, order, local_world())
     if json:
         print_json(ScheduleOutput(file=str(file), file_replaced=completed.changed, completed=completed))
         return
@@ -170,22 +171,28 @@ def report(
 
 def _planned(target: Target, as_of: date | None, settings: "Settings") -> "Planned":
     """Look at a file or at the live object of an org."""
-    from handlers.bootstrap import local_bucket_folder, open_bucket
     from handlers.local_run import plan_file, plan_org
     from handlers.progress import progress
-    from infra.telemetry import LogJournal
 
-    world = _world()
+    world = local_world()
     with progress(f"plan {target.org_id}", settings.log_level):
         if target.file is not None:
             return plan_file(target.file, target.org_id, as_of, world)
-        if settings.gcs_bucket_name is None and not local_bucket_folder(settings).is_dir():
-            # Opening the embedded bucket would make its folder, and looking makes nothing.
-            raise OrgError(ErrorCode.OBJECT_MISSING, target.org_id, f"no bucket in {settings.data_dir}")
-        return plan_org(open_bucket(settings, LogJournal()), target.org_id, as_of, world)
+        return plan_org(bucket_to_look_at(target.org_id, settings), target.org_id, as_of, world)
 
 
-def _world() -> "World":
+def bucket_to_look_at(org_id: OrgId, settings: "Settings") -> "Bucket":
+    """Open the bucket, or raise OrgError OBJECT_MISSING where there is no embedded one yet: looking makes nothing."""
+    from handlers.bootstrap import local_bucket_folder, open_bucket
+    from infra.telemetry import LogJournal
+
+    if settings.gcs_bucket_name is None and not local_bucket_folder(settings).is_dir():
+        raise OrgError(ErrorCode.OBJECT_MISSING, org_id, f"no bucket in {settings.data_dir}")
+    return open_bucket(settings, LogJournal())
+
+
+def local_world() -> "World":
+    """Return what a run or a look on this machine needs of the world."""
     from handlers.bootstrap import open_store
     from handlers.local_run import World
     from infra.clock import SystemClock

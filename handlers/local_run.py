@@ -1,10 +1,11 @@
-"""Runs that no event asked for: plan and write a local file, or only look at what a run would change.
+"""Runs of local files, and looks at what a run would change.
 
-``schedule_file`` is the run of one org without its outer rooms: no lease, no bucket, no events; the file's place in the
-folder is the commit point. ``plan_file`` and ``plan_org`` look and write nothing anywhere.
+``schedule_file`` is the run of one org without its outer rooms: no lease, no bucket, nothing published; the file's place
+in the folder is the commit point. ``plan_file`` and ``plan_org`` look and write nothing anywhere, nor does anybody who
+reads what ``file_copy`` and ``object_copy`` lend.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -16,11 +17,12 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from core.planning.schedule import Schedule, gather_schedule
+from core.runs.changes import apply_events
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.ports import Bucket, Clock, Commit, Journal, OrgDatabase, OrgStore
 from core.runs.reconcile import Order, Reconciled, reconcile
 from events.payloads import RunCompleted
-from events.types import OrgId
+from events.types import Event, OrgId
 from handlers.cli_errors import UsageError
 from infra.checksum import crc32c_of_file
 from infra.fence import object_name
@@ -64,12 +66,13 @@ def new_run_id() -> str:
     return uuid4().hex
 
 
-def schedule_file(file: Path, order: Order, world: World) -> RunCompleted:
+def schedule_file(file: Path, order: Order, world: World, events: Sequence[Event] = ()) -> RunCompleted:
     """Plan a local database and put the result in its place in one step; without a difference it keeps bytes and times.
 
-    Raises OrgError: FILE_MISSING, FILE_CHANGED (somebody wrote to it meanwhile; it is as they left it), NOT_SQLITE,
-    DATABASE_CORRUPT, DATABASE_BUSY, DISK_FULL, and what ``reconcile`` raises; UsageError for a run id that the file
-    knows. The file is untouched then.
+    ``events`` are those of the order: what they change is part of the same step. Raises OrgError: FILE_MISSING,
+    FILE_CHANGED (somebody wrote to it meanwhile; it is as they left it), NOT_SQLITE, DATABASE_CORRUPT, DATABASE_BUSY,
+    DISK_FULL, and what ``apply_events`` and ``reconcile`` raise; UsageError for a run id that the file knows. The file is
+    untouched then.
     """
     warnings: tuple[str, ...] = ()
     started = world.clock.monotonic()
@@ -78,8 +81,9 @@ def schedule_file(file: Path, order: Order, world: World) -> RunCompleted:
         copy = private_copy(str(file), folder)
         _require_sound(copy.file, order.org_id)
         with closing(world.store.open(copy.file, order.org_id)) as db:
-            migrated = db.migrate()
-            result = reconcile(db, order, world.clock, world.journal, migrated=migrated)
+            written = db.migrate()
+            written |= apply_events(db, events, world.clock)
+            result = reconcile(db, order, world.clock, world.journal, written=written)
             if result.changed:
                 world.journal.info("planned", org_id=order.org_id, run_id=order.run_id)
                 warnings = _write(db, result.commit)
@@ -97,15 +101,34 @@ def schedule_file(file: Path, order: Order, world: World) -> RunCompleted:
 
 def plan_file(file: Path, org_id: OrgId, as_of: date | None, world: World) -> Planned:
     """Return what a run would do to a local file; not one byte of it, or beside it, is written."""
-    with _temporary_folder(org_id) as folder:
-        world.journal.info("copying", org_id=org_id)
-        return _plan(private_copy(str(file), folder).file, org_id, as_of, world, generation=None)
+    with file_copy(file, org_id, world) as copy:
+        return _plan(copy, org_id, as_of, world, generation=None)
 
 
 def plan_org(bucket: Bucket, org_id: OrgId, as_of: date | None, world: World) -> Planned:
     """Return what a run would do to an org's live object; takes no lease and leaves nothing in bucket or mirror.
 
-    Raises OrgError: OBJECT_MISSING, DOWNLOAD_CORRUPT, BUCKET_*, and what ``plan_file`` raises.
+    Raises OrgError: what ``object_copy`` and ``plan_file`` raise.
+    """
+    with object_copy(bucket, org_id, world) as (copy, generation):
+        return _plan(copy, org_id, as_of, world, generation=generation)
+
+
+@contextmanager
+def file_copy(file: Path, org_id: OrgId, world: World) -> Iterator[str]:
+    """Lend a sound private copy of a local database. Raises OrgError as ``schedule_file`` does."""
+    with _temporary_folder(org_id) as folder:
+        world.journal.info("copying", org_id=org_id)
+        copy = private_copy(str(file), folder).file
+        _require_sound(copy, org_id)
+        yield copy
+
+
+@contextmanager
+def object_copy(bucket: Bucket, org_id: OrgId, world: World) -> Iterator[tuple[str, int]]:
+    """Lend a sound private copy of an org's live object, and say its generation.
+
+    Raises OrgError: OBJECT_MISSING, DOWNLOAD_CORRUPT, NOT_SQLITE, DATABASE_CORRUPT, DISK_FULL, BUCKET_*.
     """
     name = object_name(org_id)
     info = bucket.stat(name)
@@ -119,7 +142,8 @@ def plan_org(bucket: Bucket, org_id: OrgId, as_of: date | None, world: World) ->
             arrived = (Path(file).stat().st_size, crc32c_of_file(file))
         if arrived != (info.size_bytes, info.crc32c):
             raise OrgError(ErrorCode.DOWNLOAD_CORRUPT, org_id, f"{name} generation {info.generation}")
-        return _plan(file, org_id, as_of, world, generation=info.generation)
+        _require_sound(file, org_id)
+        yield file, info.generation
 
 
 def _write(db: OrgDatabase, commit: Commit) -> tuple[str, ...]:
@@ -136,11 +160,10 @@ def _write(db: OrgDatabase, commit: Commit) -> tuple[str, ...]:
 
 def _plan(file: str, org_id: OrgId, as_of: date | None, world: World, *, generation: int | None) -> Planned:
     """Plan a copy that is thrown away: bringing its schema up to date costs nobody anything."""
-    _require_sound(file, org_id)
     order = Order(org_id, new_run_id(), as_of=as_of, dry=True)
     with closing(world.store.open(file, org_id)) as db:
         migrated = db.migrate()
-        result = reconcile(db, order, world.clock, world.journal, migrated=migrated)
+        result = reconcile(db, order, world.clock, world.journal, written=migrated)
         return Planned(result, gather_schedule(db.schedule_chunks()), migrated, generation)
 
 

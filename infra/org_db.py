@@ -22,9 +22,10 @@ from core.planning.snapshot import (
     IssueChunk,
     ScheduleChunk,
 )
+from core.runs.change_ports import CampaignWrites, StoredCampaigns
 from core.runs.ports import CheckpointMark, Commit, ConfigRow, StoredRun
 from events.types import EventKey, OrgId
-from infra import bulk_write, migrations, org_records, org_tables
+from infra import bulk_write, migrations, org_changes, org_records, org_tables
 from infra.org_handles import OrgHandles
 from infra.packed_read import CHUNK_ROWS, PackedChunk, PackedTable, read_chunks
 from infra.sqlite_errors import RETRY_DELAYS_SECONDS, org_errors, with_retries
@@ -109,8 +110,23 @@ class SqliteOrgDatabase:
         return self._record("campaign_instances", org_records.campaign_instances)
 
     def open_change_log_ids(self) -> Sequence[int]:
-        """Rows of campaign_change_log that no run has answered yet (R58)."""
+        """All rows of campaign_change_log that no run has answered yet (R58)."""
         return self._record("campaign_change_log", org_records.open_change_log_ids)
+
+    def stored_campaigns(self, type_names: Sequence[str] | None) -> StoredCampaigns:
+        """The types of these names and all instances of types of these names; None: all there are."""
+        return self._record("campaigns", lambda db: org_changes.stored_campaigns(db, type_names))
+
+    def change_campaigns(self, writes: CampaignWrites, *, at: str, by: str | None) -> None:
+        """Write rows and log in one transaction."""
+        self._record("campaigns", lambda db: org_changes.change_campaigns(db, writes, at=at, by=by))
+
+    def open_config(self, config_data: str, *, closes: int | None, at: str, by: str | None, note: str | None) -> None:
+        """Open a row of ``config_versions``, and end the one in force, in one transaction."""
+        self._record(
+            "config_versions",
+            lambda db: org_changes.open_config(db, config_data, closes=closes, at=at, by=by, note=note),
+        )
 
     def contact_chunks(self) -> Iterator[ContactChunk]:
         """All rows of contacts, by id."""

@@ -22,9 +22,7 @@ _TEXT_CHARACTERS_MAX: Final = 1_000_000
 _LAST_CHECKPOINT: Final = """
 SELECT scheduler_run_id, as_of, schedules_after_checksum FROM scheduler_checkpoints
 WHERE as_of <> '' ORDER BY id DESC LIMIT 1"""
-_OPEN_CHANGES: Final = """
-SELECT id FROM campaign_change_log
-WHERE processed_run_id IS NULL AND COALESCE(requires_rescheduling, 1) <> 0 ORDER BY id"""
+_OPEN_CHANGES: Final = "SELECT id FROM campaign_change_log WHERE processed_run_id IS NULL ORDER BY id"
 _EVENT_RUNS: Final = """
 SELECT source, event_id, run_id FROM scheduler_processed_events
 WHERE (source, event_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"""
@@ -34,9 +32,9 @@ _RUNS: Final = "SELECT run_id, completion_json FROM scheduler_runs WHERE run_id 
 def config_rows(db: Database) -> list[ConfigRow]:
     """All rows of config_versions."""
     return [
-        ConfigRow(int(row_id), str(data), str(valid_from), None if valid_to is None else str(valid_to))
-        for row_id, data, valid_from, valid_to in _rows(
-            db, "config_versions", "id, config_data, valid_from, valid_to", "id"
+        ConfigRow(int(row_id), str(data), str(valid_from), *(None if text is None else str(text) for text in rest))
+        for row_id, data, valid_from, *rest in _rows(
+            db, "config_versions", "id, config_data, valid_from, valid_to, created_at, created_by, note", "id"
         )
     ]
 
@@ -97,7 +95,7 @@ def campaign_instances(db: Database) -> list[CampaignInstance]:
 
 
 def open_change_log_ids(db: Database) -> list[int]:
-    """Rows of campaign_change_log that ask for a run and had none (R58)."""
+    """All rows of campaign_change_log that no run has answered, templates too: a completed run stamps them (R58)."""
     return [row_id for (row_id,) in db.execute(_OPEN_CHANGES)]
 
 

@@ -182,3 +182,9 @@ CREATE TABLE IF NOT EXISTS scheduler_processed_events ( -- which run carried an 
   processed_at TEXT NOT NULL,
   PRIMARY KEY (source, event_id)
 ) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS scheduler_tombstones (     -- who must not come back, whatever an import or a restore says
+  contact_id INTEGER PRIMARY KEY,                     -- also of people that contacts does not have (any more)
+  reason     TEXT NOT NULL,                           -- unsubscribed, deleted
+  at         TEXT NOT NULL                            -- UTC
+);

@@ -84,7 +84,8 @@ def test_no_document_names_a_path_of_one_machine(file: Path) -> None:
 
 
 def existing_commands() -> set[str]:
-    return {command.name for command in app.registered_commands if command.name}
+    names = [command.name for command in app.registered_commands] + [group.name for group in app.registered_groups]
+    return {name for name in names if name}
 
 
 @DOCUMENTS

@@ -18,6 +18,7 @@ class ErrorCode(StrEnum):
     DATABASE_CORRUPT = "database_corrupt"
     SCHEMA_NOT_UNDERSTOOD = "schema_not_understood"
     CONFIG_INVALID = "config_invalid"
+    CONFIG_MISSING = "config_missing"
     CHECK_FAILED = "check_failed"
     CONSERVATION_FAILED = "conservation_failed"
     SCHEDULER_FAILED = "scheduler_failed"
@@ -65,7 +66,10 @@ ERRORS: Final[Mapping[ErrorCode, ErrorSpec]] = MappingProxyType(
         ErrorCode.SCHEMA_NOT_UNDERSTOOD: ErrorSpec(
             "fail", "bring the named table to the documented schema; docs/schema.md has the contract"
         ),
-        ErrorCode.CONFIG_INVALID: ErrorSpec("fail", "correct the named key in config_versions; nothing was written"),
+        ErrorCode.CONFIG_INVALID: ErrorSpec("fail", "correct the named key; nothing was written"),
+        ErrorCode.CONFIG_MISSING: ErrorSpec(
+            "reject", "name the id of an earlier row; `emailsched config history <org>` lists them"
+        ),
         ErrorCode.CHECK_FAILED: ErrorSpec(
             "fail",
             "do not send; the planner and the independent checker disagree on the named row: report it with the run id",

@@ -1,7 +1,7 @@
 """The run of one org: rooms 4 to 10, top to bottom. What is not in the object did not happen."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from core.runs.changes import apply_events
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.ports import (
     Bus,
@@ -29,7 +30,7 @@ from core.runs.reconcile import Order, Reconciled, reconcile
 from events.encode import encode
 from events.ids import completion_id, run_id
 from events.payloads import RequestCounts, RunCompleted
-from events.types import Event, EventKey, OrgId, Outgoing, RunRequested
+from events.types import ConfigChanged, Event, EventKey, OrgId, Outgoing, RunRequested
 
 ATTEMPTS_MAX: Final = 5
 """How often a run starts again after another writer was first."""
@@ -53,14 +54,25 @@ class Batch:
     @classmethod
     def of(cls, events: tuple[Event, ...]) -> "Batch":
         """Build the batch of events that ``batch_key`` puts together."""
-        as_of, force, create = batch_key(events[0])
+        as_of, force, create, _ = batch_key(events[0])
         return cls(events[0].org_id, events, as_of, force, create)
 
 
-def batch_key(event: Event) -> tuple[date | None, bool, bool]:
-    """Return what two events must agree on to share a run."""
-    wish = event.data
-    return (wish.as_of, wish.force, wish.create) if isinstance(wish, RunRequested) else (None, False, False)
+BatchKey = tuple[date | None, bool, bool, EventKey | None]
+
+
+def batch_key(event: Event) -> BatchKey:
+    """Return what two events must agree on to share a run: as_of, force, create.
+
+    A change of configuration runs alone: it may be refused, and must not take the events of others with it.
+    """
+    match event.data:
+        case RunRequested() as wish:
+            return wish.as_of, wish.force, wish.create, None
+        case ConfigChanged():
+            return None, False, False, event.key
+        case _:
+            return None, False, False, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,29 +142,34 @@ def _attempt(batch: Batch, ports: Ports, account: _Account) -> Mapping[EventKey,
         )
         if copy.object_replaced:
             ports.journal.warning("object_replaced", org_id=batch.org_id, generation=copy.generation)
-        return _with_copy(batch, ports, account, copy)
+        with closing(ports.store.open(copy.file, batch.org_id)) as db:  # also where the run fails: the next one writes it
+            return _with_copy(batch, ports, account, copy, db)
     finally:
         ports.sync.done(copy)
 
 
-def _with_copy(batch: Batch, ports: Ports, account: _Account, copy: WorkingCopy) -> Mapping[EventKey, RunCompleted]:
-    db = ports.store.open(copy.file, batch.org_id)
+def _with_copy(
+    batch: Batch, ports: Ports, account: _Account, copy: WorkingCopy, db: OrgDatabase
+) -> Mapping[EventKey, RunCompleted]:
     migrated = db.migrate()
     keys = tuple(dict.fromkeys(event.key for event in batch.events))
     known = db.runs_of_events(keys)
     completions = {key: _replay(run) for key, run in known.items()}
     for completed in {c.run_id: c for c in completions.values()}.values():
         _publish(completed, ports)
-    fresh = tuple(key for key in keys if key not in known)
+    fresh: dict[EventKey, Event] = {}
+    for event in batch.events:
+        if event.key not in known:
+            fresh.setdefault(event.key, event)
     if fresh:
-        completed = _run_fresh(batch, fresh, ports, account, copy, db, migrated=migrated)
+        completed = _run_fresh(batch, tuple(fresh.values()), ports, account, copy, db, migrated=migrated)
         completions.update(dict.fromkeys(fresh, completed))
     return completions
 
 
 def _run_fresh(  # the rest of the rooms needs all that was prepared
     batch: Batch,
-    fresh: tuple[EventKey, ...],
+    fresh: tuple[Event, ...],
     ports: Ports,
     account: _Account,
     copy: WorkingCopy,
@@ -160,15 +177,20 @@ def _run_fresh(  # the rest of the rooms needs all that was prepared
     *,
     migrated: bool,
 ) -> RunCompleted:
+    keys = tuple(event.key for event in fresh)
     order = Order(
         org_id=batch.org_id,
-        run_id=run_id(batch.org_id, copy.generation, fresh),
-        event_keys=fresh,
+        run_id=run_id(batch.org_id, copy.generation, keys),
+        event_keys=keys,
         as_of=batch.as_of,
         force=batch.force,
     )
+    with account.step("apply"):
+        applied = apply_events(db, fresh, ports.clock)
+    if applied:
+        ports.journal.info("applied", org_id=order.org_id, run_id=order.run_id, events=len(fresh))
     with account.step("plan"):
-        result = reconcile(db, order, ports.clock, ports.journal, migrated=migrated)
+        result = reconcile(db, order, ports.clock, ports.journal, written=migrated or applied)
     _journal_plan(result, ports.journal)
     uploaded = Uploaded(copy.generation, 0)
     if result.changed:
@@ -196,8 +218,20 @@ def _run_fresh(  # the rest of the rooms needs all that was prepared
         changed=completed.changed,
         generation=completed.generation,
         durations_seconds=completed.durations_seconds,
+        **_rates(completed, account.seconds),
     )
     return completed
+
+
+def _rates(completed: RunCompleted, seconds: Mapping[str, float]) -> dict[str, float]:
+    """Return the run's speed, and how much of its mail a window keeps back (R99)."""
+    busy = seconds.get("plan", 0.0) + seconds.get("commit", 0.0)
+    excluded = sum(n for reason, n in completed.skipped_by_reason.items() if reason.startswith("exclusion:"))
+    mails = completed.counts.emails_scheduled + completed.counts.emails_skipped
+    return {
+        "contacts_per_second": round(completed.counts.contacts / busy) if busy else 0,
+        "exclusion_hit_rate": round(excluded / mails, 4) if mails else 0.0,
+    }
 
 
 def _journal_plan(result: Reconciled, journal: Journal) -> None:

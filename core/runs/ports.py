@@ -22,6 +22,7 @@ from core.planning.snapshot import (
     IssueChunk,
     ScheduleChunk,
 )
+from core.runs.change_ports import ChangeStore
 from events.types import EventKey, OrgId
 
 # ------------------------------------------------------------------------------------------------ bucket
@@ -187,6 +188,9 @@ class ConfigRow(NamedTuple):
     config_data: str
     valid_from: str
     valid_to: str | None
+    created_at: str | None = None
+    created_by: str | None = None
+    note: str | None = None
 
 
 class CheckpointMark(NamedTuple):
@@ -243,7 +247,7 @@ class Commit:
     """Rows of campaign_change_log that this run answers (R58)."""
 
 
-class OrgDatabase(Protocol):
+class OrgDatabase(ChangeStore, Protocol):
     """One org's database file, private to its user. Chunks are yielded in any order; each method opens and closes the file.
 
     Raises OrgError: DATABASE_BUSY (after retries of 1, 2, 4 s), DATABASE_CORRUPT, DISK_FULL, SCHEMA_NOT_UNDERSTOOD.
@@ -298,7 +302,7 @@ class OrgDatabase(Protocol):
         ...
 
     def open_change_log_ids(self) -> Sequence[int]:
-        """Rows of campaign_change_log that no run has answered yet (R58)."""
+        """All rows of campaign_change_log that no run has answered yet (R58)."""
         ...
 
     def write(self, commit: Commit) -> tuple[str, ...]:

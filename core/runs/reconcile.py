@@ -68,9 +68,10 @@ def effective_config(db: OrgDatabase, clock: Clock, org_id: str, run_time: datet
         raise OrgError(ErrorCode.CONFIG_INVALID, org_id, where + str(error)) from error
 
 
-def reconcile(db: OrgDatabase, order: Order, clock: Clock, journal: Journal, *, migrated: bool) -> Reconciled:
+def reconcile(db: OrgDatabase, order: Order, clock: Clock, journal: Journal, *, written: bool) -> Reconciled:
     """Plan one org and compare with what is stored; writes nothing.
 
+    ``written``: the working copy has been written to already, by migrations or by events, so that this run commits.
     Raises OrgError: CONFIG_INVALID, AS_OF_REFUSED, CONSERVATION_FAILED, CHECK_FAILED, and what reading raises.
     """
     started = clock.now_utc()
@@ -86,7 +87,7 @@ def reconcile(db: OrgDatabase, order: Order, clock: Clock, journal: Journal, *, 
     difference = diff_schedule(planned.rows, reading.snapshot.schedule, day_number(today))
     issues = diff_issues(planned.issues, reading.issues)
     change_log_ids = tuple(db.open_change_log_ids())
-    changed = migrated or not difference.changes.is_empty or not issues.is_empty or bool(change_log_ids)
+    changed = written or not difference.changes.is_empty or not issues.is_empty or bool(change_log_ids)
     last = db.last_checkpoint()
     if last is not None and last.schedules_after_checksum not in {None, digest.hex_digest(difference.before)}:
         warnings = (*warnings, "schedule_edited")

@@ -14,7 +14,7 @@ from core.runs.org_run import SOURCE, Batch, Ports, publish, run_org
 from events.ids import failure_id, rejection_id
 from events.payloads import EventRef, EventRejected, RejectedReason, RunCompleted, RunFailed
 from events.rejection import Rejection
-from events.types import Event, EventKey, Outgoing, RunRequested
+from events.types import ConfigChanged, Event, EventKey, Outgoing, RunRequested
 
 Outcome = Literal["done", "rejected", "failed", "retry"]
 
@@ -123,8 +123,8 @@ class Service:
             case "reject":
                 return self._publish_or_retry(self._rejected(event, error), Handled("rejected", error=error))
             case "fail":
-                # A run request can be sent again once the org is mended; data must not be lost meanwhile.
-                outcome: Outcome = "failed" if isinstance(event.data, RunRequested) else "retry"
+                # What an operator asked for can be asked again once the org is mended; data must not be lost meanwhile.
+                outcome: Outcome = "failed" if isinstance(event.data, RunRequested | ConfigChanged) else "retry"
                 return self._publish_or_retry(self._failed(event, error), Handled(outcome, error=error))
 
     def _publish_or_retry(self, outgoing: Outgoing, handled: Handled) -> Handled:

@@ -41,7 +41,7 @@ def stored(file: Path, where: str = "1") -> dict[int, tuple[Any, ...]]:
 
 def run(db: OrgDatabase, org: RandomOrg, run_id: str) -> Reconciled:
     order = Order(ORG, run_id, as_of=org.today, force=True)
-    return reconcile(db, order, FixedClock(), ListJournal(), migrated=db.migrate())
+    return reconcile(db, order, FixedClock(), ListJournal(), written=db.migrate())
 
 
 def expect_content(file: Path, before: dict[int, tuple[Any, ...]], expected: ExpectedTable) -> None:

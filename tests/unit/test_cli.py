@@ -34,7 +34,7 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize("command", COMMAND_OUTPUTS)
 def test_help_of_each_command_shows_an_example_and_the_exit_codes(command: str) -> None:
-    shown = run(command, "--help")
+    shown = run(*command.split(), "--help")
     assert shown.code == 0
     assert f"Example: {'PORT=8080 ' if command == 'serve' else ''}emailsched {command}" in shown.out
     assert "--json" in shown.out

@@ -157,7 +157,7 @@ def test_open_changes_of_campaigns(tmp_path: Path) -> None:  # R58
         f"INSERT INTO campaign_change_log {columns} VALUES (1, 1, 'f', 't', 1, NULL), (2, 1, 'f', 't', 0, NULL)",
         f"INSERT INTO campaign_change_log {columns} VALUES (3, 1, 'f', 't', 1, 'run0'), (4, 1, 'f', 't', 1, NULL)",
     )
-    assert db.open_change_log_ids() == [1, 4]
+    assert db.open_change_log_ids() == [1, 2, 4]  # a template's change too: a completed run stamps it
 
 
 def test_chunks_of_two_tables_may_be_read_side_by_side_but_not_with_other_methods(tmp_path: Path) -> None:
