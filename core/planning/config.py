@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Final, Protocol, TypeVar
 
-from core.planning.config_keys import KEYS, Parsed
+from core.planning.config_keys import KEYS, JsonValue, Parsed
 from core.planning.rules import NO_RULE, STATE_RULES, SizeProfile, StateRule, profile_for
 
 IsTimezone = Callable[[str], bool]
@@ -112,7 +113,9 @@ def parse_config(config_data: str | None, is_timezone: IsTimezone) -> Config:
     if config_data is None:
         return Config()
     try:
-        raw = json.loads(config_data, parse_constant=_no_constant)
+        raw = json.loads(config_data, parse_constant=_no_constant, object_pairs_hook=_object)
+    except ConfigError:
+        raise
     except (ValueError, RecursionError) as error:
         raise ConfigError(["config_data is not valid JSON"]) from error
     if not isinstance(raw, dict):
@@ -136,6 +139,13 @@ def parse_config(config_data: str | None, is_timezone: IsTimezone) -> Config:
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)
+
+
+def _object(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    """Refuse a key that is given twice: which of the two a reader takes is a matter of luck."""
+    if twice := sorted(key for key, count in Counter(key for key, _ in pairs).items() if count > 1):
+        raise ConfigError(f"{key}: given twice" for key in twice)
+    return dict(pairs)
 
 
 class InForce(Protocol):

@@ -101,12 +101,7 @@ def is_email(stripped: TextColumn) -> Bool:
         np.where(shape, stripped.end, stripped.start),
         stripped.null,
     )
-    valid: Bool = (
-        shape
-        & _all_in(local, _IS_LOCAL)
-        & _all_in(domain, _IS_DOMAIN)
-        & _all_in(top, _IS_LETTER)
-    )
+    valid: Bool = shape & _all_in(local, _IS_LOCAL) & _all_in(domain, _IS_DOMAIN) & _all_in(top, _IS_LETTER)
     return valid
 
 

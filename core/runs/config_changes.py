@@ -60,5 +60,7 @@ def _content(row: ConfigRow) -> JsonObject:
     """Return a row's content; raises ConfigError where nothing can be merged into it."""
     value = read_object(row.config_data)
     if value is None:
-        raise ConfigError([f"config_versions id {row.config_id} cannot be read as a JSON object: replace it as a whole"])
+        raise ConfigError(
+            [f"config_versions id {row.config_id} cannot be read as a JSON object: replace it as a whole"]
+        )
     return value
