@@ -16,6 +16,5 @@ class ListJournal:
     def error(self, event: str, **facts: object) -> None:
         self.records.append(("error", event, facts))
 
-    @property
     def events(self) -> list[str]:
         return [event for _, event, _ in self.records]

@@ -21,7 +21,7 @@ from tests.reference.diff import ExpectedTable, expected_rows, planned_content
 from tests.reference.planner import ReferencePlan, reference_plan
 from tests.reference.random_orgs import RandomOrg, random_org
 
-SCHEMA = (Path(__file__).parents[1] / "reference" / "schema.sql").read_text(encoding="utf-8")
+SCHEMA = (Path(__file__).parents[2] / "infra" / "schema.sql").read_text(encoding="utf-8")
 FIRST_SEED = int(os.environ.get("PLANNER_FIRST_SEED", "0"))
 SEEDS = range(FIRST_SEED, FIRST_SEED + int(os.environ.get("PLANNER_SEEDS", "60")))
 

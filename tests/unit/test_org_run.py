@@ -48,7 +48,7 @@ def metadata_generation(bucket: MemoryBucket) -> int:
 def test_an_operator_can_follow_the_sequence(machine: Machine) -> None:
     machine.run()
     wanted = ["sync_down", "synced", "planning", "planned", "sync_up", "synced", "published", "completed"]
-    assert [event for event in machine.journal.events if event in wanted] == wanted
+    assert [event for event in machine.journal.events() if event in wanted] == wanted
 
 
 def test_r93_a_second_trigger_moves_no_byte_and_makes_no_generation(machine: Machine, bucket: MemoryBucket) -> None:
@@ -124,7 +124,7 @@ def test_a_conflict_starts_the_run_again_on_what_the_other_writer_left(
     completed = machine.run().completed
     assert completed is not None
     assert completed.counts.contacts == 4
-    assert machine.journal.events.count("fence_conflict") == 1
+    assert machine.journal.events().count("fence_conflict") == 1
 
 
 def test_five_conflicts_and_the_message_has_to_come_again(
@@ -135,7 +135,7 @@ def test_five_conflicts_and_the_message_has_to_come_again(
     assert handled.outcome == "retry"
     assert handled.error is not None
     assert handled.error.code is ErrorCode.FENCE_LOST
-    assert machine.journal.events.count("fence_conflict") == 5
+    assert machine.journal.events().count("fence_conflict") == 5
     assert machine.bus.messages == []
 
 
@@ -156,7 +156,7 @@ def test_a_lost_acknowledgement_is_recognised_by_the_upload_token(
     assert completed is not None
     assert completed.generation == metadata_generation(bucket)
     assert rows_in(bucket, tmp_path, "SELECT COUNT(*) FROM scheduler_checkpoints") == [(1,)]
-    assert "fence_conflict" not in machine.journal.events
+    assert "fence_conflict" not in machine.journal.events()
 
 
 def test_two_machines_take_turns_and_neither_loses_the_others_run(tmp_path: Path, bucket: MemoryBucket) -> None:

@@ -26,7 +26,7 @@ from tests.reference.windows import age_on, excluded, first_free
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SCHEMA = (Path(__file__).parents[1] / "reference" / "schema.sql").read_text(encoding="utf-8")
+SCHEMA = (Path(__file__).parents[2] / "infra" / "schema.sql").read_text(encoding="utf-8")
 ZIPS = {"90210": "CA", "66101": "KS", "06103": "CT", "10001": "NY", "63101": "MO", "00601": "PR"}
 DEFAULTS = Config()
 
