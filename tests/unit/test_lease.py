@@ -14,7 +14,8 @@ from events.types import parse_org_id
 from infra.clock import SystemClock
 from infra.lease import BucketLease, LeaseTimes
 from infra.memory_bucket import MemoryBucket, NoFaults, Request
-from tests.unit.sync_fakes import ListJournal, VirtualClock, tokens
+from tests.journals import ListJournal
+from tests.unit.sync_fakes import VirtualClock, tokens
 
 ACME = parse_org_id("acme")
 NAME = "org-lease/acme"
