@@ -1,6 +1,7 @@
 """Campaign instances, judged (R52, R53): which count, with which settings, for whom, and what is wrong with them."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -185,7 +186,7 @@ def _overrides(metadata: str | None) -> tuple[_Overrides, bool]:
     if metadata is None or not metadata.strip(_WHITE):
         return _Overrides(), True
     try:
-        value = json.loads(metadata)
+        value = json.loads(metadata, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         return _Overrides(), False
     if not isinstance(value, dict):
@@ -205,6 +206,14 @@ def _overrides(metadata: str | None) -> tuple[_Overrides, bool]:
         ),
         sound,
     )
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Make a key that is given twice unusable: which of the two a reader takes is a matter of luck."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        value |= {key: None for key, count in Counter(key for key, _ in pairs).items() if count > 1}
+    return value
 
 
 def _flag(value: object) -> bool | None:

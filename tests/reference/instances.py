@@ -95,7 +95,7 @@ def read_overrides(metadata: object) -> tuple[dict[str, int], bool]:
     if not text:
         return {}, False
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=once)
     except ValueError:
         return {}, True
     if not isinstance(content, dict):
@@ -112,6 +112,12 @@ def read_overrides(metadata: object) -> tuple[dict[str, int], bool]:
         if key == "respect_exclusion_windows":  # fails closed
             overrides[key] = 1
     return overrides, bad
+
+
+def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A key that is given twice has no valid value."""
+    names = [name for name, _ in pairs]
+    return {name: value if names.count(name) == 1 else None for name, value in pairs}
 
 
 def _is_valid(key: str, value: object) -> bool:
