@@ -8,14 +8,18 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.org_run import Ports
-from core.runs.ports import Bucket, Bus, Clock, OrgStore
+from core.runs.ports import Bucket, Bus, Clock, Journal, Lease, OrgStore
 from core.runs.service import Service
 from infra.clock import SystemClock
 from infra.settings import Settings
 from infra.telemetry import LogJournal
+
+if TYPE_CHECKING:
+    from infra.delta_chain import PageDeltas
 
 # ruff: noqa: PLC0415 - see above: a local import here keeps `emailsched --help` from loading Google's clients
 
@@ -46,27 +50,36 @@ def build(settings: Settings) -> App:
     Raises OrgError: SETTINGS_INVALID, KEYFILE_MISSING, KEYFILE_INVALID, BUCKET_UNREACHABLE, BUCKET_REFUSED,
     VERSIONING_OFF, RSYNC_MISSING, DISK_FULL.
     """
-    from infra.lease import BucketLease, LeaseTimes
+    from infra.disk_space import DiskSpace
     from infra.mirror import MirrorSync
     from infra.rsync import find_rsync
+    from infra.status_board import BucketStatusBoard
 
     journal, clock = LogJournal(), SystemClock()
     journal.info("starting", data_dir=str(settings.data_dir), bucket=settings.gcs_bucket_name or "local directory")
     rsync = find_rsync(timeout_seconds=settings.rsync_timeout_seconds)
     bucket = open_bucket(settings, journal)
     bus, close_bus = _bus(settings)
-    times = LeaseTimes(
-        duration_seconds=int(settings.lease_seconds), renew_every_seconds=max(1.0, settings.lease_seconds / 3)
-    )
     store = open_store()
+    orgs_folder = str((settings.data_dir / "orgs").absolute())
     ports = Ports(
-        sync=MirrorSync(bucket, rsync, clock, journal, data_dir=str(settings.data_dir / "orgs"), new_token=_new_token),
-        lease=BucketLease(bucket, clock, journal, new_token=_new_token, times=times),
+        sync=MirrorSync(
+            bucket,
+            rsync,
+            clock,
+            journal,
+            data_dir=orgs_folder,
+            new_token=new_token,
+            deltas=_page_deltas(bucket, journal),
+            space=DiskSpace(orgs_folder, journal, reserve_bytes=settings.disk_reserve_mb * 1_000_000),
+        ),
+        lease=open_lease(settings, bucket, clock, journal),
         store=store,
         bus=bus,
         clock=clock,
         journal=journal,
         completion_topic=settings.completion_topic,
+        statuses=BucketStatusBoard(bucket),
     )
     service = Service(ports, waiters_max=settings.max_waiters, run_slots=settings.run_slots)
     return App(settings, bucket, bus, clock, store, journal, service, close_bus)
@@ -89,8 +102,31 @@ def open_store() -> OrgStore:
     return SqliteOrgStore()
 
 
-def _new_token() -> str:
+def new_token() -> str:
+    """Return a text that no other upload and no other lease ever had."""
     return secrets.token_hex(16)
+
+
+def open_lease(settings: Settings, bucket: Bucket, clock: Clock, journal: Journal) -> Lease:
+    """Return the lease that runs take, with the times that the settings give it."""
+    from infra.lease import BucketLease, LeaseTimes
+
+    times = LeaseTimes(
+        duration_seconds=int(settings.lease_seconds), renew_every_seconds=max(1.0, settings.lease_seconds / 3)
+    )
+    return BucketLease(bucket, clock, journal, new_token=new_token, times=times)
+
+
+def _page_deltas(bucket: Bucket, journal: Journal) -> "PageDeltas | None":
+    """Return what leaves page deltas for other machines; the embedded bucket has one machine, which is never behind."""
+    from infra.local_bucket import LocalBucket
+
+    if isinstance(bucket, LocalBucket):
+        return None
+    from infra.delta_chain import PageDeltas
+    from infra.gcs import GcsBucket
+
+    return PageDeltas(bucket.hurried() if isinstance(bucket, GcsBucket) else bucket, journal)
 
 
 def open_bucket(settings: Settings, journal: LogJournal) -> Bucket:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from handlers import cli_campaign, cli_config, cli_runs, cli_tools
+from handlers import cli_campaign, cli_config, cli_recovery, cli_runs, cli_tools, cli_versions
 from handlers.cli_errors import EXIT_MEANINGS, CommandError, Exit, UsageError, report_error
 
 _EPILOG: Final = "\n".join(
@@ -51,6 +51,13 @@ _COMMANDS: Final[Mapping[str, Callable[..., int | None]]] = {
     "schedule": cli_runs.schedule,
     "plan": cli_runs.plan,
     "report": cli_runs.report,
+    "status": cli_versions.status,
+    "versions": cli_versions.versions,
+    "backup": cli_versions.backup,
+    "pull": cli_versions.pull,
+    "diff": cli_versions.diff,
+    "restore": cli_recovery.restore,
+    "reconcile": cli_recovery.reconcile,
     "make-org": cli_tools.make_org,
 }
 _GROUPS: Final[Mapping[str, tuple[str, Mapping[str, Callable[..., int | None]]]]] = {

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from events.payloads import Count, EventRef, Generation, RunCompleted, Seconds
 from handlers.cli_change_output import GROUP_OUTPUTS, GroupOutput
+from handlers.cli_recovery_output import RECOVERY_OUTPUTS, RecoveryDocument
 
 
 class ErrorBody(Struct, frozen=True, kw_only=True):
@@ -143,6 +144,7 @@ Output = (
     | MakeOrgOutput
     | ServeOutput
     | DemoOutput
+    | RecoveryDocument
     | GroupOutput
 )
 
@@ -155,6 +157,7 @@ COMMAND_OUTPUTS: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "plan": PlanOutput,
         "report": ReportOutput,
         "make-org": MakeOrgOutput,
+        **RECOVERY_OUTPUTS,
         **GROUP_OUTPUTS,
     }
 )

@@ -76,7 +76,7 @@ def schedule_file(file: Path, order: Order, world: World, events: Sequence[Event
     """
     warnings: tuple[str, ...] = ()
     started = world.clock.monotonic()
-    with _temporary_folder(order.org_id) as folder:
+    with temporary_folder(order.org_id) as folder:
         world.journal.info("copying", org_id=order.org_id, run_id=order.run_id)
         copy = private_copy(str(file), folder)
         _require_sound(copy.file, order.org_id)
@@ -117,7 +117,7 @@ def plan_org(bucket: Bucket, org_id: OrgId, as_of: date | None, world: World) ->
 @contextmanager
 def file_copy(file: Path, org_id: OrgId, world: World) -> Iterator[str]:
     """Lend a sound private copy of a local database. Raises OrgError as ``schedule_file`` does."""
-    with _temporary_folder(org_id) as folder:
+    with temporary_folder(org_id) as folder:
         world.journal.info("copying", org_id=org_id)
         copy = private_copy(str(file), folder).file
         _require_sound(copy, org_id)
@@ -134,7 +134,7 @@ def object_copy(bucket: Bucket, org_id: OrgId, world: World) -> Iterator[tuple[s
     info = bucket.stat(name)
     if info is None:
         raise OrgError(ErrorCode.OBJECT_MISSING, org_id, name)
-    with _temporary_folder(org_id) as folder:
+    with temporary_folder(org_id) as folder:
         file = str(Path(folder) / "object.db")
         world.journal.info("downloading", org_id=org_id, generation=info.generation)
         bucket.download(name, info.generation, file)
@@ -176,7 +176,7 @@ def _require_sound(file: str, org_id: OrgId) -> None:
 
 
 @contextmanager
-def _temporary_folder(org_id: OrgId) -> Iterator[str]:
+def temporary_folder(org_id: OrgId) -> Iterator[str]:
     """Lend a folder that only this user can read; what is in it is gone at the end."""
     with disk_errors(org_id):
         folder = TemporaryDirectory(prefix=_TEMPORARY_PREFIX)

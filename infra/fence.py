@@ -1,6 +1,8 @@
 """The fenced upload of an org's object: the commit point of a run, and how a lost answer to it is recognised."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from core.runs.errors import ErrorCode, OrgError
@@ -14,6 +16,7 @@ PARENT_GENERATION_KEY: Final = "parent-generation"
 UPLOAD_TOKEN_KEY: Final = "upload-token"  # noqa: S105 - the name of a metadata key
 
 _GENERATION_DIGITS_MAX: Final = 19
+_NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class _Identity(NamedTuple):
@@ -36,20 +39,29 @@ def parent_generation_of(info: ObjectInfo) -> int | None:
 
 
 def fenced_upload(
-    bucket: Bucket, org_id: OrgId, file: str, *, parent_generation: int, run_id: str, token: str
+    bucket: Bucket,
+    org_id: OrgId,
+    file: str,
+    *,
+    parent_generation: int,
+    run_id: str,
+    token: str,
+    facts: Mapping[str, str] = _NO_FACTS,
 ) -> ObjectInfo:
     """Make a file the org's live object if that is still at ``parent_generation`` (0: there is none).
 
     ``token`` is fresh for this attempt. It is what makes an upload recognisable after a lost answer: a run id alone
-    proves nothing, because copies and restores keep metadata.
+    proves nothing, because copies and restores keep metadata. ``facts`` are further metadata, for those who look at
+    versions; a ``parent-generation`` among them is for an object that was deleted: the version that had been live.
     Raises PreconditionFailedError where another writer was first, else OrgError.
     """
     name = object_name(org_id)
     with disk_errors(org_id):
         ours = _Identity(token, crc32c_of_file(file), Path(file).stat().st_size)
     metadata = {
-        RUN_ID_KEY: run_id,
         PARENT_GENERATION_KEY: str(parent_generation),
+        **facts,
+        RUN_ID_KEY: run_id,
         UPLOAD_TOKEN_KEY: token,
     }
     try:

@@ -77,7 +77,7 @@ def private_copy(file: str, directory: str) -> PrivateCopy:
         with disk_errors(None, ErrorCode.SCHEDULER_FAILED):
             header = read_header(str(source))
             if header is None:
-                raise OrgError(ErrorCode.NOT_SQLITE, None, "header")
+                raise OrgError(ErrorCode.NOT_SQLITE, None, "the file has no SQLite header")
             remove_database(target)
             before = _stat(source), _first_bytes(source)
             hot = with_retries(partial(_copy, source, target, header))
@@ -191,6 +191,8 @@ def _swap(staged: Path, target: Path, fingerprint: Fingerprint) -> None:
             db.execute("ROLLBACK")
             if db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]:
                 raise OrgError(ErrorCode.DATABASE_BUSY, None, "checkpoint")
+            # A dead writer's: an exclusive connection makes none, and nobody else can have FILE open now.
+            _sidecar(target, "-shm").unlink(missing_ok=True)
         finally:
             db.close()
     if any(_sidecar(target, suffix).exists() for suffix in ("-wal", "-shm")):

@@ -16,11 +16,13 @@ from core.runs.errors import ErrorCode, OrgError
 from core.runs.ports import Bucket, Clock, Journal, ObjectInfo, Transfer, Uploaded, WorkingCopy
 from events.types import OrgId
 from infra.counted_bucket import CountedBucket
+from infra.delta_chain import PageDeltas
+from infra.disk_space import DiskSpace, mark_used
 from infra.fence import fenced_upload, object_name, parent_generation_of
 from infra.files import disk_errors, has_sidecar_content, remove_database, remove_sidecars
 from infra.locks import LockTimeoutError, acquire
 from infra.org_folder import MirrorRecord, OrgFolder, has_content, lock_file, open_folder
-from infra.pages import compare_pages
+from infra.pages import PageDifference, compare_pages
 from infra.rsync import Rsync
 from infra.sqlite_file import create_empty, quick_check, read_header, settle
 
@@ -37,11 +39,24 @@ class _Held:
     lock: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The live version, and what there is to get it with."""
+
+    org_id: OrgId
+    folder: OrgFolder
+    live: ObjectInfo
+    known: MirrorRecord | None
+    bucket: Bucket
+    transfer: Transfer
+
+
 class MirrorSync:
     """The Sync port on a data directory. From ``down`` to ``done`` an org's files belong to one run of one process.
 
     ``new_token`` returns a text that no other upload ever had. ``lock_wait_seconds`` bounds the wait for another run of
-    the same org on this machine.
+    the same org on this machine. Without ``deltas`` none are left or looked for: the embedded bucket has only one
+    machine, which is never behind.
     """
 
     def __init__(
@@ -54,6 +69,8 @@ class MirrorSync:
         data_dir: str,
         new_token: Callable[[], str],
         lock_wait_seconds: float = 30.0,
+        deltas: PageDeltas | None = None,
+        space: DiskSpace | None = None,
     ) -> None:
         self._bucket = bucket
         self._rsync = rsync
@@ -62,16 +79,18 @@ class MirrorSync:
         self._data_dir = os.path.abspath(data_dir)  # noqa: PTH100 - names are text in the ports
         self._new_token = new_token
         self._lock_wait_seconds = lock_wait_seconds
+        self._deltas = deltas
+        self._space = space or DiskSpace(self._data_dir, journal)
         self._held: dict[OrgId, _Held] = {}
 
     def down(self, org_id: OrgId, *, create: bool, transfer: Transfer) -> WorkingCopy:
         """Bring mirror and working copy to the live generation; see the port."""
-        bucket = CountedBucket(self._bucket, transfer)
         with disk_errors(org_id):
             lock = self._acquire(org_id)
             try:
+                mark_used(self._data_dir, org_id)
                 folder = open_folder(self._data_dir, org_id)
-                record = self._refresh(folder, bucket, org_id)
+                record = self._refresh(folder, org_id, transfer)
                 if record is None:
                     copy = self._new_org(folder, org_id, create=create)
                 else:
@@ -95,7 +114,8 @@ class MirrorSync:
         bucket = CountedBucket(self._bucket, transfer)
         with disk_errors(org_id):
             folder = open_folder(self._data_dir, org_id)
-            pages_changed = self._make_next(folder, copy, held.lock)
+            difference = self._make_next(folder, copy, held.lock)
+            pages_changed = difference.changed.size
             transfer.pages_changed += pages_changed
             if not pages_changed:
                 folder.discard_next()
@@ -108,8 +128,13 @@ class MirrorSync:
                 parent_generation=copy.generation,
                 run_id=run_id,
                 token=self._new_token(),
+                facts=transfer.version_facts,
             )
         self._journal.info("uploaded", org_id=org_id, run_id=run_id, generation=info.generation)
+        if self._deltas is not None:  # before the next line, which takes one of the two files away
+            self._deltas.leave(
+                org_id, folder, difference, parent_generation=copy.generation, to=info, transfer=transfer
+            )
         self._keep_as_mirror(folder, info, org_id)
         return Uploaded(info.generation, info.size_bytes)
 
@@ -141,51 +166,74 @@ class MirrorSync:
         create_empty(str(folder.working))
         return WorkingCopy(org_id, str(folder.working), 0, object_replaced=False)
 
-    def _refresh(self, folder: OrgFolder, bucket: Bucket, org_id: OrgId) -> MirrorRecord | None:
+    def _refresh(self, folder: OrgFolder, org_id: OrgId, transfer: Transfer) -> MirrorRecord | None:
         """Bring the mirror to the live generation; None where there is no object."""
+        bucket = CountedBucket(self._bucket, transfer)
         remove_sidecars(folder.mirror)  # nobody of ours leaves any: what is there would be replayed into the mirror
+        folder.remove_temporaries()
         for _ in range(DOWNLOAD_ATTEMPTS):
             live = bucket.stat(object_name(org_id))
             if live is None:
                 return None
+            self._space.require(org_id, live.size_bytes)
             known = folder.read_record()
             if known is not None and _describes(known, live) and folder.mirror_is(known):
                 return known
-            # Ways to the live version's bytes, the cheapest first. Each must match the object's checksum, so a way can
-            # cost bytes but never correctness; page deltas belong between these two.
-            for fetch in (self._left_by_a_crash, self._whole_object):
-                candidate = fetch(folder, bucket, live, org_id)
-                if candidate is not None and has_content(candidate, live.size_bytes, live.crc32c):
-                    record = MirrorRecord(
-                        generation=live.generation,
-                        crc32c=live.crc32c,
-                        size_bytes=live.size_bytes,
-                        object_replaced=_was_replaced(bucket, live, known),
-                    )
-                    folder.install(candidate, record)
-                    self._journal.info("mirror_replaced", org_id=org_id, generation=live.generation, way=fetch.__name__)
-                    return record
-                if candidate is not None:
-                    remove_database(candidate)
+            wanted = _Wanted(org_id, folder, live, known, bucket, transfer)
+            record = self._fetched(wanted)
+            if record is not None:
+                return record
             self._journal.warning("download_not_used", org_id=org_id, generation=live.generation)
         raise OrgError(ErrorCode.DOWNLOAD_CORRUPT, org_id, f"{DOWNLOAD_ATTEMPTS} attempts")
 
-    def _left_by_a_crash(self, folder: OrgFolder, bucket: Bucket, live: ObjectInfo, org_id: OrgId) -> Path | None:
-        """Return what this machine was uploading when it stopped: if it did arrive, no byte need be fetched."""
-        del bucket, live, org_id
-        return folder.next_mirror if folder.next_mirror.exists() else None
+    def _fetched(self, wanted: _Wanted) -> MirrorRecord | None:
+        """Make the live version the mirror by the cheapest way that works; None where none does.
 
-    def _whole_object(self, folder: OrgFolder, bucket: Bucket, live: ObjectInfo, org_id: OrgId) -> Path | None:
+        What a way brings must match the object's size and checksum: it can cost bytes, never correctness.
+        """
+        folder, live, org_id = wanted.folder, wanted.live, wanted.org_id
+        for way in (self._left_by_a_crash, self._page_deltas, self._whole_object):
+            candidate = way(wanted)
+            if candidate is None:
+                continue
+            if not has_content(candidate, live.size_bytes, live.crc32c):
+                self._journal.info("way_not_used", org_id=org_id, generation=live.generation, way=way.__name__)
+                remove_database(candidate)
+                continue
+            record = MirrorRecord(
+                generation=live.generation,
+                crc32c=live.crc32c,
+                size_bytes=live.size_bytes,
+                # A chain of deltas is a chain of fenced uploads (``infra.delta_chain``): one request less.
+                object_replaced=way != self._page_deltas and _was_replaced(wanted.bucket, live, wanted.known),
+            )
+            folder.install(candidate, record)
+            self._journal.info("mirror_replaced", org_id=org_id, generation=live.generation, way=way.__name__)
+            return record
+        return None
+
+    def _left_by_a_crash(self, wanted: _Wanted) -> Path | None:
+        """Return what this machine was uploading when it stopped: if it did arrive, no byte need be fetched."""
+        return wanted.folder.next_mirror if wanted.folder.next_mirror.exists() else None
+
+    def _page_deltas(self, wanted: _Wanted) -> Path | None:
+        """Bring a copy of the mirror forward by what the runs in between left."""
+        if self._deltas is None:
+            return None
+        return self._deltas.fetch(wanted.org_id, wanted.folder, wanted.known, wanted.live, wanted.transfer)
+
+    def _whole_object(self, wanted: _Wanted) -> Path | None:
         """Download to a temporary name; None where that version is gone meanwhile (a bucket without versioning)."""
-        folder.download.unlink(missing_ok=True)
+        live, file = wanted.live, wanted.folder.download
+        file.unlink(missing_ok=True)
         try:
-            bucket.download(live.name, live.generation, str(folder.download))
+            wanted.bucket.download(live.name, live.generation, str(file))
         except OrgError as error:
             if error.code is not ErrorCode.OBJECT_MISSING:
                 raise
-            self._journal.warning("version_gone", org_id=org_id, generation=live.generation)
+            self._journal.warning("version_gone", org_id=wanted.org_id, generation=live.generation)
             return None
-        return folder.download
+        return file
 
     def _require_sound(self, folder: OrgFolder, record: MirrorRecord, org_id: OrgId) -> None:
         """Judge each generation once; the copy is proven against the mirror, so the mirror itself must be sound."""
@@ -215,8 +263,8 @@ class MirrorSync:
 
     # -------------------------------------------------------------------------------------------- up
 
-    def _make_next(self, folder: OrgFolder, copy: WorkingCopy, lock: int) -> int:
-        """Make the file that goes up; returns the number of pages in which it differs from the object it replaces."""
+    def _make_next(self, folder: OrgFolder, copy: WorkingCopy, lock: int) -> PageDifference:
+        """Make the file that goes up; returns in what it differs from the object it replaces."""
         known = folder.read_record()
         if (known.generation if known else 0) != copy.generation:
             raise OrgError(ErrorCode.SYNC_FAILED, copy.org_id, "the mirror is not what the working copy was made from")
@@ -226,7 +274,7 @@ class MirrorSync:
         if quick_check(str(folder.next_mirror)) != "ok":
             folder.discard_next()
             raise OrgError(ErrorCode.SYNC_FAILED, copy.org_id, "the working copy is damaged; it is not sent")
-        return compare_pages(str(folder.mirror) if known else None, str(folder.next_mirror)).changed.size
+        return compare_pages(str(folder.mirror) if known else None, str(folder.next_mirror))
 
     def _keep_as_mirror(self, folder: OrgFolder, info: ObjectInfo, org_id: OrgId) -> None:
         """Make what was uploaded the mirror. The run is committed: a failure here costs the next run a download."""

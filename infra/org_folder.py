@@ -54,6 +54,16 @@ class OrgFolder:
         return self.path / "download.tmp"
 
     @property
+    def delta(self) -> Path:
+        """The page delta that is being made or fetched."""
+        return self.path / "delta.tmp"
+
+    @property
+    def patched(self) -> Path:
+        """The copy of the mirror that page deltas are applied to."""
+        return self.path / "patched.tmp"
+
+    @property
     def working(self) -> Path:
         """Where the run works."""
         return self.path / "working.db"
@@ -84,6 +94,11 @@ class OrgFolder:
         remove_sidecars(self.mirror)
         replace_durably(candidate, self.mirror)
         self.write_record(record)
+
+    def remove_temporaries(self) -> None:
+        """Remove what a crash, or a failure that was survived, left behind."""
+        for temporary in (self.download, self.delta, self.patched):
+            temporary.unlink(missing_ok=True)
 
     def discard_working(self) -> None:
         """Remove the working copy with its sidecars."""

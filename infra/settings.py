@@ -163,6 +163,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         | None
     ) = None
     log_level: Annotated[LogLevel, Meta(description="least severe record that is written to stderr")] = "INFO"
+    disk_reserve_mb: Annotated[
+        int,
+        Meta(ge=0, le=1_000_000, description="megabytes of DATA_DIR's disk that mirrors and working copies leave free"),
+    ] = 256
     rsync_timeout_seconds: Annotated[
         float, Meta(ge=1, le=3600, description="longest run of sqlite3_rsync before it is killed")
     ] = 300.0

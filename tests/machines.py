@@ -19,6 +19,7 @@ from infra.memory_bus import MemoryBus
 from infra.mirror import MirrorSync
 from infra.org_db import SqliteOrgStore
 from infra.rsync import find_rsync
+from infra.status_board import BucketStatusBoard
 from tests.clocks import FixedClock
 from tests.journals import ListJournal
 
@@ -60,6 +61,7 @@ class Machine:
             clock=self.clock,
             journal=self.journal,
             completion_topic="completions",
+            statuses=BucketStatusBoard(bucket),
         )
         self.service = Service(
             self.ports, waiters_max=service.get("waiters_max", 16), run_slots=service.get("run_slots", 2)

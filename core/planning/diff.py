@@ -72,11 +72,11 @@ def _identities(rows: PlannedRows, schedule: Schedule) -> tuple[Int64, Int64, In
             for part in (schedule.owned, schedule.locked)
         ),
     )
-    planned, owned, locked = dense_keys([_identity_columns(*part, number) for part in parts])
+    planned, owned, locked = dense_keys([identity_columns(*part, number) for part in parts])
     return planned, owned, locked
 
 
-def _identity_columns(  # the columns of R7 and the numbers of email types
+def identity_columns(  # the columns of R7 and the numbers of email types
     contact_id: Int64,
     instance_id: Int64,
     parent_id: Int64,

@@ -40,6 +40,8 @@ class ErrorCode(StrEnum):
     KEYFILE_INVALID = "keyfile_invalid"
     RSYNC_MISSING = "rsync_missing"
     VERSIONING_OFF = "versioning_off"
+    GENERATION_MISSING = "generation_missing"
+    BACKUP_EXISTS = "backup_exists"
 
 
 class ErrorSpec(NamedTuple):
@@ -122,6 +124,8 @@ ERRORS: Final[Mapping[ErrorCode, ErrorSpec]] = MappingProxyType(
             "reject",
             "turn Object Versioning on for the bucket, or set ALLOW_UNVERSIONED_BUCKET=1 and accept no way back",
         ),
+        ErrorCode.GENERATION_MISSING: ErrorSpec("reject", "name one that `emailsched versions <org>` lists"),
+        ErrorCode.BACKUP_EXISTS: ErrorSpec("retry", "a backup of this second exists, and none is ever replaced"),
     }
 )
 

@@ -27,6 +27,7 @@ from core.runs.ports import (
     WorkingCopy,
 )
 from core.runs.reconcile import Order, Reconciled, reconcile
+from core.runs.status_board import StatusBoard, post_completed, version_facts
 from events.encode import encode
 from events.ids import completion_id, run_id
 from events.payloads import RequestCounts, RunCompleted
@@ -86,6 +87,8 @@ class Ports:
     clock: Clock
     journal: Journal
     completion_topic: str
+    statuses: StatusBoard | None = None
+    """None: nobody asks how the last run ended."""
 
 
 @dataclass(slots=True)
@@ -164,7 +167,14 @@ def _with_copy(
         if event.key not in known:
             fresh.setdefault(event.key, event)
     if fresh:
-        completed = _run_fresh(batch, tuple(fresh.values()), ports, account, copy, db, migrated=migrated)
+        try:
+            completed = _run_fresh(batch, tuple(fresh.values()), ports, account, copy, db, migrated=migrated)
+        except OrgError as error:
+            if not known:
+                raise
+            # What is done stays done, whatever is wrong with the others: those come again alone, and hear it then.
+            ports.journal.warning(error.code.value, org_id=batch.org_id, detail=error.detail)
+            return completions
         completions.update(dict.fromkeys(fresh, completed))
     return completions
 
@@ -200,6 +210,7 @@ def _run_fresh(  # the rest of the rooms needs all that was prepared
             for warning in db.write(result.commit):
                 ports.journal.warning(warning, org_id=order.org_id, run_id=order.run_id)
             db.close()
+            account.transfer.version_facts = version_facts(result.completed)
         ports.journal.info("sync_up", org_id=order.org_id, run_id=order.run_id)
         with account.step("sync_up"):
             uploaded = ports.sync.up(copy, run_id=order.run_id, transfer=account.transfer)
@@ -211,7 +222,10 @@ def _run_fresh(  # the rest of the rooms needs all that was prepared
             generation=uploaded.generation,
             bytes_up=account.transfer.bytes_up,
         )
-    completed = _first_publication(result, account, copy, uploaded)
+    with account.step("status"):
+        completed = _first_publication(result, account, copy, uploaded)
+        post_completed(ports.statuses, completed, ports.clock, ports.journal, account.transfer)
+    completed = _first_publication(result, account, copy, uploaded)  # the status was a request, too
     _publish(completed, ports)
     ports.journal.info(
         "completed",

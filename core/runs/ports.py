@@ -115,6 +115,8 @@ class Transfer:
     requests_class_b: int = 0
     requests_free: int = 0
     pages_changed: int = 0
+    version_facts: dict[str, str] = field(default_factory=dict)
+    """What the run says of the version that it uploads: metadata for those who look at versions."""
 
 
 @dataclass(frozen=True, slots=True)

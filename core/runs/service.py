@@ -11,6 +11,7 @@ from typing import Literal
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.mailbox import Mailbox
 from core.runs.org_run import SOURCE, Batch, Ports, publish, run_org
+from core.runs.status_board import post_failed
 from events.ids import failure_id, rejection_id
 from events.payloads import EventRef, EventRejected, RejectedReason, RunCompleted, RunFailed
 from events.rejection import Rejection
@@ -84,7 +85,9 @@ class Service:
     def _run(self, batch: Batch, until: float) -> Mapping[EventKey, RunCompleted]:
         try:
             return run_org(batch, self._ports, until=until, slot=self._slot)
-        except OrgError:
+        except OrgError as error:
+            ports = self._ports
+            post_failed(ports.statuses, error, batch.org_id, ports.clock, ports.journal)
             raise
         except Exception as error:
             # The last boundary: whatever went wrong, the message comes again and the operator learns where. The

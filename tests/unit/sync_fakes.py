@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 
 from core.runs.errors import ErrorCode, OrgError
-from core.runs.ports import Bucket, Transfer, WorkingCopy
+from core.runs.ports import Bucket, Journal, Transfer, WorkingCopy
 from events.types import parse_org_id
 from infra.clock import local_time
+from infra.delta_chain import DeltaLimits, PageDeltas
+from infra.disk_space import DiskSpace
 from infra.memory_bucket import MemoryBucket, NoFaults, Request, RequestKind
 from infra.mirror import MirrorSync
 from infra.rsync import Rsync, find_rsync
+from tests.journals import ListJournal
 
 ACME = parse_org_id("acme")
 NAME = "org-data/acme.db"
@@ -46,25 +49,6 @@ class VirtualClock:
 
     def is_timezone(self, name: str) -> bool:
         return True
-
-
-class ListJournal:
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.records: list[tuple[str, str, dict[str, object]]] = []
-
-    def info(self, event: str, **facts: object) -> None:
-        self.records.append(("info", event, facts))
-
-    def warning(self, event: str, **facts: object) -> None:
-        self.records.append(("warning", event, facts))
-
-    def error(self, event: str, **facts: object) -> None:
-        self.records.append(("error", event, facts))
-
-    def events(self) -> list[str]:
-        return [event for _, event, _ in self.records]
 
 
 def tokens(prefix: str = "token") -> Callable[[], str]:
@@ -112,13 +96,28 @@ def fake_rsync(folder: Path, body: str) -> str:
 class Machine:
     """A machine with a data directory of its own."""
 
-    def __init__(self, bucket: Bucket, folder: Path, rsync: Rsync | None = None) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        folder: Path,
+        rsync: Rsync | None = None,
+        *,
+        deltas: DeltaLimits | None = None,
+        space: Callable[[Journal], DiskSpace] | None = None,
+    ) -> None:
         self.bucket = bucket
         self.folder = folder / "acme"
         self.clock = VirtualClock()
         self.journal = ListJournal()
         self.sync = MirrorSync(
-            bucket, rsync or find_rsync(), self.clock, self.journal, data_dir=str(folder), new_token=tokens(folder.name)
+            bucket,
+            rsync or find_rsync(),
+            self.clock,
+            self.journal,
+            data_dir=str(folder),
+            new_token=tokens(folder.name),
+            deltas=PageDeltas(bucket, self.journal, deltas) if deltas is not None else None,
+            space=space(self.journal) if space is not None else None,
         )
 
     def run(self, work: Callable[[WorkingCopy], None] = lambda copy: change(copy.file)) -> tuple[WorkingCopy, Transfer]:

@@ -1,0 +1,86 @@
+"""Page deltas over the real Cloud Storage client: the requests that really go out, and how long a commit waits for them."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from core.runs.ports import Transfer
+from handlers.bootstrap import _page_deltas
+from infra import gcs as gcs_module
+from infra.delta_chain import DeltaLimits, PageDeltas
+from infra.gcs import GcsBucket
+from infra.gcs_client import GcsLimits
+from infra.lease import BucketLease
+from infra.local_bucket import LocalBucket
+from infra.settings import Settings
+from tests.fake_gcs import FakeGcs
+from tests.journals import ListJournal
+from tests.unit.sync_fakes import ACME, NAME, Machine, deleting, make_database, tokens
+
+LIMITS = DeltaLimits(object_bytes_min=0)
+PATIENT = GcsLimits(timeout_seconds=20, deadline_seconds=20, retry_first_seconds=0.01, retry_longest_seconds=0.05)
+
+
+@pytest.fixture
+def gcs() -> Iterator[FakeGcs]:
+    with FakeGcs("bucket") as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(gcs: FakeGcs, tmp_path: Path) -> Iterator[GcsBucket]:
+    settings = Settings(gcs_bucket_name="bucket", storage_emulator_host=gcs.url)
+    with closing(GcsBucket.connect(settings, PATIENT)) as bucket:
+        bucket.upload(NAME, str(make_database(tmp_path / "seed", rows=3000)), if_generation_match=0, metadata={})
+        yield bucket
+
+
+def test_the_requests_of_a_warm_run_and_of_a_machine_behind(bucket: GcsBucket, gcs: FakeGcs, tmp_path: Path) -> None:
+    ahead, behind = (Machine(bucket, tmp_path / name, deltas=LIMITS) for name in ("ahead", "behind"))
+    ahead.run(deleting(1))
+    behind.look()
+    lease = BucketLease(bucket, ahead.clock, ahead.journal, new_token=tokens(), renews=False)
+    for machine, expected in (
+        (ahead, {"insert": 3, "stat": 1, "delete": 1}),  # lease, object, delta; with a status it is six
+        (behind, {"insert": 3, "stat": 1, "delete": 1, "list": 1, "media": 1}),  # with a status it is eight
+    ):
+        seen = len(gcs.requests())
+        with lease.hold(ACME, until=0, transfer=Transfer()):
+            _, transfer = machine.run(deleting(2 if machine is ahead else 3))
+        assert Counter(gcs.requests()[seen:]) == expected
+        assert transfer.bytes_down < 2000
+
+
+def test_a_commit_does_not_wait_long_for_its_delta(
+    bucket: GcsBucket, gcs: FakeGcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gcs_module, "HURRIED_SECONDS", 0.3)
+    monkeypatch.setattr(gcs_module, "HURRIED_TRANSFER_SECONDS", 0.3)
+    machine = Machine(bucket, tmp_path / "one")
+    machine.sync._deltas = PageDeltas(bucket.hurried(), machine.journal, LIMITS)
+    gcs.fail("insert", "stall", times=1000, skip=1)  # the object itself arrives
+    started = time.monotonic()
+    machine.run(deleting(1))
+    assert time.monotonic() - started < 5
+    assert len(bucket.versions(NAME)) == 2
+    assert "page_delta_not_left" in machine.journal.events()
+
+
+def test_the_hurried_bucket_is_never_more_patient(bucket: GcsBucket) -> None:
+    hurried = bucket.hurried()._limits
+    assert (hurried.timeout_seconds, hurried.deadline_seconds, hurried.transfer_deadline_seconds) == (10, 10, 30)
+    again = GcsBucket(bucket._client, "bucket", GcsLimits(timeout_seconds=1, deadline_seconds=2)).hurried()._limits
+    assert (again.timeout_seconds, again.deadline_seconds) == (1, 2)
+
+
+def test_who_leaves_deltas(bucket: GcsBucket, tmp_path: Path) -> None:
+    journal = ListJournal()
+    assert _page_deltas(LocalBucket(str(tmp_path / "bucket")), journal) is None
+    wired = _page_deltas(bucket, journal)
+    assert wired is not None
+    assert isinstance(wired.bucket, GcsBucket)
+    assert wired.bucket._limits.deadline_seconds == 10
