@@ -227,16 +227,26 @@ def _run_fresh(  # the rest of the rooms needs all that was prepared
         post_completed(ports.statuses, completed, ports.clock, ports.journal, account.transfer)
     completed = _first_publication(result, account, copy, uploaded)  # the status was a request, too
     _publish(completed, ports)
-    ports.journal.info(
+    _journal_completion(completed, account, ports.journal)
+    return completed
+
+
+def _journal_completion(completed: RunCompleted, account: _Account, journal: Journal) -> None:
+    """Say what the run did, moved and asked for, and how fast it was."""
+    journal.info(
         "completed",
-        org_id=order.org_id,
-        run_id=order.run_id,
+        org_id=completed.org_id,
+        run_id=completed.run_id,
         changed=completed.changed,
         generation=completed.generation,
+        bytes_down=completed.bytes_down,
+        bytes_up=completed.bytes_up,
+        requests_class_a=account.transfer.requests_class_a,
+        requests_class_b=account.transfer.requests_class_b,
+        pages_changed=completed.pages_changed,
         durations_seconds=completed.durations_seconds,
         **_rates(completed, account.seconds),
     )
-    return completed
 
 
 def _rates(completed: RunCompleted, seconds: Mapping[str, float]) -> dict[str, float]:
