@@ -79,15 +79,15 @@ def schedule(
         typer.Option("--run-id", parser=parse_run_id, metavar="ID", help="Run id to record.  [default: a new one]"),
     ] = None,
     as_of: AsOfOption = None,
-    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Plan a local database and write the difference into it: whole, or not at all.
 
     It works on a private copy and replaces FILE in one step, unless somebody wrote to it meanwhile. Without a
-    difference FILE keeps its bytes and times. No bucket, no events.
+    difference FILE keeps its bytes and times. No bucket, no events. FILE is yours, so --as-of takes any day; one that
+    a run of a live org would refuse is answered with the warning as_of_forced.
 
-    Example: emailsched schedule acme.db --as-of 2025-03-10 --force
+    Example: emailsched schedule acme.db --as-of 2025-03-10
     """
     from core.runs.reconcile import Order
     from handlers.local_run import new_run_id, schedule_file
@@ -96,7 +96,7 @@ def schedule(
     settings = load_settings()
     if not file.is_file():
         raise OrgError(ErrorCode.FILE_MISSING, detail=f"{str(file)!r} is no file")
-    order = Order(org_id_of_file(file), run_id or new_run_id(), as_of=as_of, force=force)
+    order = Order(org_id_of_file(file), run_id or new_run_id(), as_of=as_of, force=True)
     with progress(f"schedule {file.name}", settings.log_level):
         completed = schedule_file(file, order, local_world())
     if json:

@@ -18,7 +18,6 @@ from infra.settings import SETTINGS
 from tests.command_line import AS_OF, DAY, execute, new_org, query, run, spawn, tree
 
 RUN_ID = "0123456789abcdef0123456789abcdef"
-WHEN = (*AS_OF, "--force")
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +40,7 @@ def org(tmp_path: Path) -> Path:
 
 
 def test_the_first_run_writes_and_the_second_leaves_every_byte_and_the_times(org: Path) -> None:
-    first = run("schedule", org, *WHEN, "--json", "--run-id", RUN_ID)
+    first = run("schedule", org, *AS_OF, "--json", "--run-id", RUN_ID)
     output = msgspec.json.decode(first.out, type=ScheduleOutput)
     assert first.code == 0
     assert set(first.json) == {"file", "file_replaced", "completed"}
@@ -52,7 +51,7 @@ def test_the_first_run_writes_and_the_second_leaves_every_byte_and_the_times(org
     assert sum(output.completed.scheduled_by_type.values()) == counts.emails_scheduled
     os.utime(org, ns=(1_700_000_000_000_000_000, 1_700_000_000_000_000_000))
     before = tree(org.parent)
-    second = run("schedule", org, *WHEN, "--json")
+    second = run("schedule", org, *AS_OF, "--json")
     again = msgspec.json.decode(second.out, type=ScheduleOutput)
     assert (second.code, again.file_replaced, again.completed.changed) == (0, False, False)
     assert again.completed.counts.rows_unchanged > 0
@@ -60,7 +59,7 @@ def test_the_first_run_writes_and_the_second_leaves_every_byte_and_the_times(org
 
 
 def test_what_is_counted_is_what_is_stored(org: Path) -> None:
-    completed = run("schedule", org, *WHEN, "--json").json["completed"]
+    completed = run("schedule", org, *AS_OF, "--json").json["completed"]
     stored = query(
         org,
         "SELECT email_type, count(*) FROM email_schedules WHERE status = 'pre-scheduled' "
@@ -74,44 +73,42 @@ def test_what_is_counted_is_what_is_stored(org: Path) -> None:
 
 @pytest.mark.parametrize("run_id", [RUN_ID, "nightly-2025-03-10"])
 def test_the_run_id_is_recorded(org: Path, run_id: str) -> None:
-    assert run("schedule", org, *WHEN, "--run-id", run_id, "--json").json["completed"]["run_id"] == run_id
+    assert run("schedule", org, *AS_OF, "--run-id", run_id, "--json").json["completed"]["run_id"] == run_id
     assert query(org, "SELECT scheduler_run_id FROM scheduler_checkpoints") == [(run_id,)]
     assert query(org, f"SELECT count(*) > 0 FROM email_schedules WHERE scheduler_run_id = '{run_id}'") == [(1,)]
 
 
 def test_a_run_id_is_used_once(org: Path) -> None:
-    assert run("schedule", org, *WHEN, "--run-id", "nightly").code == 0
+    assert run("schedule", org, *AS_OF, "--run-id", "nightly").code == 0
     execute(org, "DELETE FROM contacts WHERE id > 40")
     before = tree(org.parent)
-    refused = run("schedule", org, *WHEN, "--run-id", "nightly", "--json")
+    refused = run("schedule", org, *AS_OF, "--run-id", "nightly", "--json")
     assert (refused.code, refused.error["code"]) == (2, "wrong_usage")
     assert "nightly" in refused.error["detail"]
     assert tree(org.parent) == before
 
 
 def test_without_a_run_id_every_run_has_its_own(org: Path) -> None:
-    ids = {run("schedule", org, *WHEN, "--json").json["completed"]["run_id"] for _ in range(2)}
+    ids = {run("schedule", org, *AS_OF, "--json").json["completed"]["run_id"] for _ in range(2)}
     assert len(ids) == 2
     assert all(len(run_id) == 32 for run_id in ids)
 
 
-def test_the_day_is_asked_for_and_a_strange_one_refused(org: Path) -> None:
-    before = tree(org.parent)
-    refused = run("schedule", org, *AS_OF, "--json")
-    assert (refused.code, refused.error["code"]) == (4, "as_of_refused")
-    assert tree(org.parent) == before
-    assert run("schedule", org, *WHEN, "--json").json["completed"]["as_of"] == DAY.isoformat()
+def test_a_file_is_planned_for_any_day_and_a_strange_one_is_remarked_upon(org: Path) -> None:
+    completed = run("schedule", org, *AS_OF, "--json").json["completed"]
+    assert completed["as_of"] == DAY.isoformat()
+    assert "as_of_forced" in completed["warnings"]
 
 
 def test_a_file_in_wal_mode_stays_in_it(org: Path) -> None:
     execute(org, "PRAGMA journal_mode = WAL")
-    assert run("schedule", org, *WHEN).code == 0
+    assert run("schedule", org, *AS_OF).code == 0
     assert query(org, "PRAGMA journal_mode") == [("wal",)]
     assert query(org, "SELECT count(*) FROM scheduler_checkpoints") == [(1,)]
     for sidecar in ("-wal", "-shm"):
         org.with_name(org.name + sidecar).unlink(missing_ok=True)
     before = tree(org.parent)
-    assert run("schedule", org, *WHEN, "--json").json["file_replaced"] is False
+    assert run("schedule", org, *AS_OF, "--json").json["file_replaced"] is False
     assert tree(org.parent) == before
 
 
@@ -125,7 +122,7 @@ def test_rows_that_are_only_in_the_wal_are_planned(org: Path, tmp_path: Path) ->
         for suffix in ("", "-wal"):
             shutil.copyfile(f"{org}{suffix}", f"{crashed}{suffix}")
     assert run("plan", crashed, *AS_OF, "--json").json["completed"]["counts"]["contacts"] == 10
-    assert run("schedule", crashed, *WHEN, "--json").json["completed"]["counts"]["contacts"] == 10
+    assert run("schedule", crashed, *AS_OF, "--json").json["completed"]["counts"]["contacts"] == 10
     assert query(crashed, "SELECT count(*) FROM contacts") == [(10,)]
 
 
@@ -136,7 +133,7 @@ def test_another_writer_in_between_keeps_its_work(org: Path, monkeypatch: pytest
         return reconcile(*args, **facts)
 
     monkeypatch.setattr("handlers.local_run.reconcile", interrupted)
-    ran = run("schedule", org, *WHEN, *(["--json"] if as_json else []))
+    ran = run("schedule", org, *AS_OF, *(["--json"] if as_json else []))
     assert ran.code == 3
     assert "file_changed" in (ran.error["code"] if as_json else ran.err)
     assert query(org, "SELECT count(*) FROM contacts WHERE last_name = 'Changed'") == [(1,)]
@@ -183,7 +180,7 @@ def _bad_config(file: Path) -> None:
 def test_a_bad_file_is_refused_and_untouched(org: Path, spoil: Any, code: str, exit_code: int, named: str) -> None:
     spoil(org)
     before = tree(org.parent)
-    for command in (("schedule", org, *WHEN), ("plan", org, *AS_OF), ("report", org, *AS_OF)):
+    for command in (("schedule", org, *AS_OF), ("plan", org, *AS_OF), ("report", org, *AS_OF)):
         ran = run(*command, "--json")
         assert (ran.code, ran.error["code"]) == (exit_code, code)
         assert named in ran.error["detail"]
@@ -203,7 +200,7 @@ def test_plan_writes_nothing_and_says_what_schedule_then_does(org: Path) -> None
     output = msgspec.json.decode(planned.out, type=PlanOutput)
     assert planned.code == 0
     assert tree(org.parent) == before
-    done = msgspec.json.decode(run("schedule", org, *WHEN, "--json").out, type=ScheduleOutput)
+    done = msgspec.json.decode(run("schedule", org, *AS_OF, "--json").out, type=ScheduleOutput)
     assert output.completed.counts == done.completed.counts
     assert output.completed.checksums == done.completed.checksums
     rows = {kind: sum(c.rows for c in output.changes if c.kind == kind) for kind in ("insert", "delete", "missed")}
@@ -213,7 +210,7 @@ def test_plan_writes_nothing_and_says_what_schedule_then_does(org: Path) -> None
 
 
 def test_plan_of_another_day_says_what_moves(org: Path) -> None:
-    assert run("schedule", org, *WHEN).code == 0
+    assert run("schedule", org, *AS_OF).code == 0
     where = "WHERE status = 'pre-scheduled' AND email_type = 'aep'"
     planned = dict(query(org, f"SELECT scheduled_send_date, count(*) FROM email_schedules {where} GROUP BY 1"))
     assert "2025-03-11" not in planned
@@ -239,6 +236,6 @@ def test_plan_for_people_shows_changes_and_the_next_days(org: Path) -> None:
 
 def test_as_a_process(org: Path) -> None:
     env = {"DATA_DIR": str(org.parent.parent / "data"), "TMPDIR": str(org.parent.parent / "private-copies")}
-    ran = spawn("schedule", org, *WHEN, "--json", env=env)
+    ran = spawn("schedule", org, *AS_OF, "--json", env=env)
     assert (ran.code, ran.json["file_replaced"]) == (0, True)
-    assert spawn("schedule", org, *WHEN, "--json", env=env).json["file_replaced"] is False
+    assert spawn("schedule", org, *AS_OF, "--json", env=env).json["file_replaced"] is False
