@@ -17,8 +17,8 @@ COMMANDS_TO_COME: dict[str, str] = {}
 """Commands that documents may name before they exist, with the reason. Empty is best."""
 
 RULES = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
-MACHINE = re.compile(r"/work/|/tmp/x/|/home/|/root/|(?<![\w-])shared/|sandbox:")
-"""Paths of one machine, and of papers that do not ship."""
+MACHINE = re.compile(r"/home/|/root/|/Users/|sandbox:|" + re.escape(f"{ROOT}/"))
+"""Paths of one machine; this one's are known by where the checkout lies."""
 
 
 def documents() -> list[Path]:
