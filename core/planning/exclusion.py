@@ -9,7 +9,7 @@ from core.planning.calendar import anniversary, civil, year_of
 from core.planning.columns import NO_DAY, Bool, Int8, Int16, Int32, Int64
 from core.planning.config import Config
 from core.planning.contacts import Contacts
-from core.planning.reasons import Exclusion, has_window_end
+from core.planning.reasons import Exclusion, exclusion_codes, has_window_end
 from core.planning.rules import AGE_LIMIT_YEARS, FIRST_FREE_HORIZON_DAYS, STATE_CODES
 
 _YEARS_AROUND: Final = (-2, -1, 0, 1, 2)
@@ -85,7 +85,7 @@ class Windows:
         exclusion = np.where(unknown, Exclusion.WINDOW_DATE_UNKNOWN if self.hold_unknown else 0, exclusion)
         exclusion = np.where(self._too_old(rows, days), Exclusion.AGE_76_PLUS, exclusion)
         exclusion = np.where(kind == _YEAR_ROUND, Exclusion.YEAR_ROUND, exclusion)
-        return np.where(exclusion != 0, exclusion * 64 + self.state[rows], 0).astype(np.int16), end
+        return exclusion_codes(exclusion, self.state[rows]), end
 
     def _covering_end(self, rows: Int64, days: Int32) -> Int32:
         month = self.anchor_month[rows].astype(np.int32)

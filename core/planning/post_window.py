@@ -11,6 +11,7 @@ from core.planning.ledger import Ledger
 from core.planning.ordering import contact_of, day_of, pair_key
 from core.planning.reasons import has_window_end, is_exclusion
 from core.planning.rules import EMAIL_TYPES
+from core.planning.smoothing import catch_up
 
 
 def post_window(frame: Frame, items: Items, found: Sequence[Occurrences], ledger: Ledger) -> Items:
@@ -30,7 +31,8 @@ def post_window(frame: Frame, items: Items, found: Sequence[Occurrences], ledger
     ledger.leave("handled", ~expired & ~beyond & handled)
     ledger.leave("post_window_barred", ~expired & ~beyond & ~handled & barred)
     owed = ~expired & ~beyond & ~handled & ~barred
-    return _late(frame, _items(frame, contact[owed], free[owed]))
+    # R51 asks of a first free day in the past what R63 asks of any late mail: today, unless today is excluded.
+    return catch_up(frame, _items(frame, contact[owed], free[owed]))
 
 
 def _first_free_days(frame: Frame, items: Items, found: Sequence[Occurrences]) -> tuple[Int64, Int32]:
@@ -62,12 +64,3 @@ def _items(frame: Frame, contact: Int64, free: Int32) -> Items:
         deadline=free + np.int32(frame.config.late_grace_days),
         priority=spec.priority,
     )
-
-
-def _late(frame: Frame, items: Items) -> Items:
-    """R51: a first free day in the past means today, unless today is excluded."""
-    target = np.maximum(items.target, np.int32(frame.today))
-    late = items.target < frame.today
-    reason = items.reason.copy()
-    reason[late] = frame.windows.check(items.contact[late], target[late])
-    return items.with_target(target).with_reason(reason)

@@ -6,7 +6,9 @@ A reason number is 0 (none), the position of a plain reason, or 64 * exclusion k
 from enum import IntEnum
 from typing import Final
 
-from core.planning.columns import Bool, Int16
+import numpy as np
+
+from core.planning.columns import Bool, Int8, Int16, Int64
 from core.planning.rules import STATE_CODES
 
 
@@ -36,12 +38,20 @@ class Exclusion(IntEnum):
 
 _KIND_STEP: Final = 64
 
+REASON_SPAN: Final = _KIND_STEP * (max(Exclusion) + 1)
+"""More than the largest reason number."""
+
 MISSED_SEND_DATE: Final = "missed_send_date"
 
 
 def exclusion_code(kind: Exclusion, state: int) -> int:
     """Return the reason number of an exclusion in a state."""
     return _KIND_STEP * kind + state
+
+
+def exclusion_codes(kind: Int64, state: Int8) -> Int16:
+    """Return the reason numbers of exclusions as columns; 0 where ``kind`` is 0, no exclusion."""
+    return np.where(kind != 0, _KIND_STEP * kind + state, 0).astype(np.int16)
 
 
 def reason_text(code: int) -> str | None:

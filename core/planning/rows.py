@@ -11,12 +11,9 @@ from core.planning.contacts import Contacts
 from core.planning.followups import FOLLOWUP_TYPES, Followups
 from core.planning.items import Items
 from core.planning.ordering import dense_key
-from core.planning.reasons import reason_text
+from core.planning.reasons import REASON_SPAN, reason_text
 from core.planning.rules import CAMPAIGN, EMAIL_TYPES
 from core.planning.snapshot import RowKind
-
-_REASON_SPAN = 512
-"""More than the largest reason number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ def _item_kinds(items: Items, campaigns: Sequence[Campaign], send_time: str) -> 
     by_code = np.where(items.type_code == CAMPAIGN, len(names) + items.instance, items.type_code - 1)
 
     def describe(key: int) -> RowKind:
-        number, reason = divmod(key, _REASON_SPAN)
+        number, reason = divmod(key, REASON_SPAN)
         if number < len(names):
             name = names[number]
             return _row_kind(name, reason, send_time, EMAIL_TYPES[name].priority, f"{name}_template", None)
@@ -94,7 +91,7 @@ def _item_kinds(items: Items, campaigns: Sequence[Campaign], send_time: str) -> 
             campaign.email_template, campaign.sms_template,
         )  # fmt: skip
 
-    return _numbered(by_code.astype(np.int64) * _REASON_SPAN + items.reason, describe)
+    return _numbered(by_code.astype(np.int64) * REASON_SPAN + items.reason, describe)
 
 
 def _followup_kinds(followups: Followups, send_time: str) -> tuple[Int32, list[RowKind]]:

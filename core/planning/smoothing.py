@@ -1,5 +1,7 @@
 """Effective-date smoothing (R61, R62) and late items (R63): from ideal dates to target dates."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from core.planning.calendar import year_of
@@ -59,10 +61,7 @@ def catch_up(frame: Frame, items: Items) -> Items:
     bound = rows[items.respects_windows[rows]]
     reason[bound] = frame.windows.check(items.contact[bound], target[bound])
     checked[bound] = target[bound]
-    return Items(
-        items.contact, items.type_code, items.instance, items.instance_id, items.event, items.ideal, target,
-        items.deadline, checked, items.priority, items.respects_windows, reason,
-    )  # fmt: skip
+    return replace(items, target=target, checked=checked, reason=reason)
 
 
 def _slots(frame: Frame, items: Items, rows: Int64, type_code: int) -> Int32:

@@ -145,9 +145,8 @@ def _attempt(batch: Batch, ports: Ports, account: _Account) -> Mapping[EventKey,
         )
         if copy.object_replaced:
             ports.journal.warning("object_replaced", org_id=batch.org_id, generation=copy.generation)
-        with closing(
-            ports.store.open(copy.file, batch.org_id)
-        ) as db:  # also where the run fails: the next one writes it
+        # Closed also where the run fails: the next run writes the file.
+        with closing(ports.store.open(copy.file, batch.org_id)) as db:
             return _with_copy(batch, ports, account, copy, db)
     finally:
         ports.sync.done(copy)
