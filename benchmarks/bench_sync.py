@@ -79,7 +79,7 @@ class Machine:
             if result.changed:
                 db.write(result.commit)
             db.close()
-            self._sync.up(copy, run_id=order.run_id, transfer=transfer)
+            self._sync.up(copy, run_id=order.run_id, facts={}, transfer=transfer)
         finally:
             self._sync.done(copy)
         return transfer

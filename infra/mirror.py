@@ -5,7 +5,7 @@ believes a file because of its name, and a crash between any two steps costs tim
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -105,7 +105,7 @@ class MirrorSync:
         self._journal.info("working_copy_ready", org_id=org_id, generation=copy.generation)
         return copy
 
-    def up(self, copy: WorkingCopy, *, run_id: str, transfer: Transfer) -> Uploaded:
+    def up(self, copy: WorkingCopy, *, run_id: str, facts: Mapping[str, str], transfer: Transfer) -> Uploaded:
         """Send the working copy up, fenced; see the port."""
         org_id = copy.org_id
         held = self._held.get(org_id)
@@ -128,7 +128,7 @@ class MirrorSync:
                 parent_generation=copy.generation,
                 run_id=run_id,
                 token=self._new_token(),
-                facts=transfer.version_facts,
+                facts=facts,
             )
         self._journal.info("uploaded", org_id=org_id, run_id=run_id, generation=info.generation)
         if self._deltas is not None:  # before the next line, which takes one of the two files away

@@ -9,6 +9,7 @@ import msgspec
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.org_status import OrgStatus
 from core.runs.ports import Bucket, Transfer
+from events.payloads import RequestCounts
 from events.types import OrgId, is_org_id, parse_org_id
 from infra.counted_bucket import CountedBucket
 from infra.fence import object_name
@@ -26,6 +27,8 @@ _DATABASES: Final = "org-data/"
 
 class BucketStatusBoard:
     """See the port."""
+
+    cost: Final = RequestCounts(a=1, b=0)
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket

@@ -209,10 +209,10 @@ def _run_fresh(  # the rest of the rooms needs all that was prepared
             for warning in db.write(result.commit):
                 ports.journal.warning(warning, org_id=order.org_id, run_id=order.run_id)
             db.close()
-            account.transfer.version_facts = version_facts(result.completed)
         ports.journal.info("sync_up", org_id=order.org_id, run_id=order.run_id)
         with account.step("sync_up"):
-            uploaded = ports.sync.up(copy, run_id=order.run_id, transfer=account.transfer)
+            facts = version_facts(result.completed)
+            uploaded = ports.sync.up(copy, run_id=order.run_id, facts=facts, transfer=account.transfer)
         ports.journal.info(
             "synced",
             org_id=order.org_id,

@@ -115,8 +115,6 @@ class Transfer:
     requests_class_b: int = 0
     requests_free: int = 0
     pages_changed: int = 0
-    version_facts: dict[str, str] = field(default_factory=dict)
-    """What the run says of the version that it uploads: metadata for those who look at versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +156,10 @@ class Sync(Protocol):
         """
         ...
 
-    def up(self, copy: WorkingCopy, *, run_id: str, transfer: Transfer) -> Uploaded:
+    def up(self, copy: WorkingCopy, *, run_id: str, facts: Mapping[str, str], transfer: Transfer) -> Uploaded:
         """Send the working copy up, fenced by the generation it was made from; a lost answer is recognised.
 
+        ``facts`` become metadata of the version: what the run says of it to those who look at versions.
         Nobody has the file open. Where no page differs from the object nothing is sent, and the generation stays.
         Succeeds at most once for a copy. Raises PreconditionFailedError where another writer was first (the working copy
         is worthless then), else OrgError; ValueError for a copy that was given back.

@@ -12,12 +12,17 @@ from events.types import OrgId
 class StatusBoard(Protocol):
     """Where statuses are kept; raises OrgError BUCKET_*."""
 
+    @property
+    def cost(self) -> RequestCounts:
+        """The requests that a post makes: a status names them among those of its run, before it is written."""
+        ...
+
     def read(self, org_id: OrgId) -> OrgStatus | None:
         """The status of an org, None where there is none or one that cannot be read."""
         ...
 
     def post(self, status: OrgStatus, transfer: Transfer) -> None:
-        """Replace the status of an org: one request of class A."""
+        """Replace the status of an org, and add the requests to the account."""
         ...
 
 
@@ -28,7 +33,7 @@ def post_completed(
     if board is None:
         return
     now = clock.now_utc()
-    requests = completed.requests
+    cost = board.cost
     status = OrgStatus(
         org_id=completed.org_id,
         at=now,
@@ -42,7 +47,7 @@ def post_completed(
         counts=completed.counts,
         bytes_down=completed.bytes_down,
         bytes_up=completed.bytes_up,
-        requests=None if requests is None else RequestCounts(a=requests.a + 1, b=requests.b),
+        requests=RequestCounts(a=transfer.requests_class_a + cost.a, b=transfer.requests_class_b + cost.b),
         warnings=completed.warnings,
     )
     try:

@@ -36,9 +36,10 @@ CONTROLS: Final = (
             Mutation(
                 org_run,
                 "_run_fresh",
-                "uploaded = ports.sync.up(copy, run_id=order.run_id, transfer=account.transfer)",
+                "uploaded = ports.sync.up(copy, run_id=order.run_id, facts=facts, transfer=account.transfer)",
                 "\n            try:\n"
-                "                uploaded = ports.sync.up(copy, run_id=order.run_id, transfer=account.transfer)\n"
+                "                uploaded = "
+                "ports.sync.up(copy, run_id=order.run_id, facts=facts, transfer=account.transfer)\n"
                 "            except PreconditionFailedError: pass",
             ),
         ),

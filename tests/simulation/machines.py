@@ -1,7 +1,7 @@
 """A machine of the simulation: the shipped service, mirror and lease on a disk of its own; it crashes and comes back."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -145,14 +145,14 @@ class WatchedSync:
         self._world.observer.came_down(copy, live[0].generation if live else 0)
         return copy
 
-    def up(self, copy: WorkingCopy, *, run_id: str, transfer: Transfer) -> Uploaded:
+    def up(self, copy: WorkingCopy, *, run_id: str, facts: Mapping[str, str], transfer: Transfer) -> Uploaded:
         self._world.observer.produced(Path(copy.file).read_bytes())
         if self._world.faults.breaks_working_copy() and break_pages(Path(copy.file)):
             self._world.faults.note("disk: working copy ruined")
         task = self._world.scheduler.current
         assert task is not None
         lost = task.facts.get("lost answers", 0)
-        uploaded = self._sync.up(copy, run_id=run_id, transfer=transfer)
+        uploaded = self._sync.up(copy, run_id=run_id, facts=facts, transfer=transfer)
         self._world.observer.went_up(copy, uploaded, task.tokens[-1] if task.tokens else None)
         self._world.hit["lost answer recognised"] += task.facts.get("lost answers", 0) > lost
         return uploaded

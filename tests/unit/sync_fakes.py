@@ -125,7 +125,7 @@ class Machine:
         copy = self.sync.down(ACME, create=True, transfer=transfer)
         try:
             work(copy)
-            self.sync.up(copy, run_id="r1", transfer=transfer)
+            self.sync.up(copy, run_id="r1", facts={}, transfer=transfer)
         finally:
             self.sync.done(copy)
         return copy, transfer

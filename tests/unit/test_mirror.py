@@ -160,7 +160,7 @@ def test_a_run_that_changed_nothing_sends_nothing(bucket: MemoryBucket, machine:
     generation = seed(bucket, make_database(tmp_path / "seed"))
     transfer = Transfer()
     copy = machine.sync.down(ACME, create=False, transfer=transfer)
-    uploaded = machine.sync.up(copy, run_id="r1", transfer=transfer)
+    uploaded = machine.sync.up(copy, run_id="r1", facts={}, transfer=transfer)
     machine.sync.done(copy)
     assert uploaded == (generation, len(live_content(bucket)))
     assert (transfer.requests_class_a, transfer.bytes_up) == (1, 0)  # the one request is the look at the history

@@ -121,10 +121,10 @@ def test_a_copy_that_was_given_back_cannot_go_up(bucket: MemoryBucket, machine: 
     newer = machine.sync.down(ACME, create=False, transfer=Transfer())
     machine.sync.done(copy)  # and does not touch another run's lock
     with pytest.raises(ValueError, match="given back"):
-        machine.sync.up(copy, run_id="r1", transfer=Transfer())
+        machine.sync.up(copy, run_id="r1", facts={}, transfer=Transfer())
     change(newer.file)
-    machine.sync.up(newer, run_id="r1", transfer=Transfer())
+    machine.sync.up(newer, run_id="r1", facts={}, transfer=Transfer())
     with fails_with(ErrorCode.SYNC_FAILED):  # once is enough
-        machine.sync.up(newer, run_id="r1", transfer=Transfer())
+        machine.sync.up(newer, run_id="r1", facts={}, transfer=Transfer())
     machine.sync.done(newer)
     assert len(bucket.versions(NAME)) == 2
