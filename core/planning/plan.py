@@ -12,6 +12,7 @@ from core.planning.candidates import Frame, candidates, occurrences
 from core.planning.columns import Int32, Int64
 from core.planning.config import Config
 from core.planning.contacts import Contacts
+from core.planning.day_counts import count_days
 from core.planning.exclusion import windows_of
 from core.planning.followups import Followups, gather_behaviour, plan_followups
 from core.planning.handled import EventIndex
@@ -63,6 +64,8 @@ class Plan:
     """Candidates looked at, by source; each is a row or not due."""
     not_due: Mapping[str, int]
     """Candidates that are nobody's turn yet or any more, by cause."""
+    asked_by_day: Mapping[int, int]
+    """Mails to be sent, by the day the rules ask for: before smoothing, catch-up and the cap moved them (R75)."""
 
 
 def plan(snapshot: Snapshot, config: Config, today: int) -> Plan:
@@ -97,6 +100,7 @@ def plan(snapshot: Snapshot, config: Config, today: int) -> Plan:
         contact_count=contact_count,
         considered=dict(sorted(ledger.considered.items())),
         not_due=dict(sorted(ledger.not_due.items())),
+        asked_by_day=count_days((items.ideal[items.standing], followups.undelayed[followups.reason == 0])),
     )
 
 
