@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -22,10 +23,11 @@ from core.planning.limits import apply_limits
 from core.planning.post_window import post_window
 from core.planning.reasons import CONTACT_ISSUES
 from core.planning.rows import PlannedRows, planned_rows
-from core.planning.rules import COUNTING_STATUSES, EMAIL_TYPES
+from core.planning.rules import EMAIL_TYPES
 from core.planning.schedule import Schedule
-from core.planning.smoothing import catch_up, smooth
+from core.planning.smoothing import catch_up, sent_effective_dates, smooth
 from core.planning.snapshot import AnswerChunk, ClickChunk, EnrolmentChunk
+from core.planning.watch import Unwatched, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,10 @@ class Plan:
     """Mails to be sent, by the day the rules ask for: before smoothing, catch-up and the cap moved them (R75)."""
 
 
-def plan(snapshot: Snapshot, config: Config, today: int) -> Plan:
+_NOBODY: Final = Unwatched()
+
+
+def plan(snapshot: Snapshot, config: Config, today: int, watch: Watch = _NOBODY) -> Plan:
     """Plan every mail that the rules ask for and forbid; pure. Raises ConservationError if candidates do not add up."""
     contacts, schedule = snapshot.contacts, snapshot.schedule
     frame = Frame(contacts, windows_of(contacts, config), config, today, _handled(contacts, schedule))
@@ -82,14 +87,21 @@ def plan(snapshot: Snapshot, config: Config, today: int) -> Plan:
     parts += campaign_items(frame, snapshot.book, enrolments, schedule, ledger)  # step 2
     items = join_items(parts)
     del parts  # three million contacts have ten million candidates: hold them once
-    sent = schedule.locked_where(lambda k: k.email_type == "effective_date" and k.status in COUNTING_STATUSES)
-    items = smooth(frame, items, sent, profile, limits.cap)  # step 3
+    watch.items("candidates", items)
+    items = smooth(frame, items, sent_effective_dates(schedule), profile, limits.cap)  # step 3
+    watch.items("smoothed", items)
     items = catch_up(frame, items)  # step 4
+    watch.items("caught_up", items)
     items = join_items([items, post_window(frame, items, found, ledger)])  # step 5
+    watch.items("owed", items)
     followups = _followups(frame, snapshot)  # step 6
     ledger.consider("followup", len(followups))
-    balanced = balance(frame, items, _fixed_days(schedule, followups), limits)  # step 7
+    fixed_days = _fixed_days(schedule, followups)
+    watch.fixed_days(fixed_days)
+    balanced = balance(frame, items, fixed_days, limits)  # step 7
+    watch.items("balanced", balanced.items)
     items = apply_limits(frame, balanced.items, schedule)  # step 8
+    watch.items("limited", items)
     rows = planned_rows(contacts, items, followups, snapshot.book.active, config.send_time)  # step 9
     ledger.balance(len(rows))
     return Plan(

@@ -7,15 +7,21 @@ import numpy as np
 from core.planning.calendar import year_of
 from core.planning.candidates import Frame
 from core.planning.columns import NO_DAY, Int32, Int64
+from core.planning.config import Config
 from core.planning.hashing import CATCH_UP, SMOOTHING, spread_hash
 from core.planning.items import Items
-from core.planning.rules import BIRTHDAY, EFFECTIVE_DATE, SizeProfile
-from core.planning.schedule import ScheduleRows
+from core.planning.rules import BIRTHDAY, COUNTING_STATUSES, EFFECTIVE_DATE, SizeProfile
+from core.planning.schedule import Schedule, ScheduleRows
 
 
 def cluster_limit(profile: SizeProfile, cap: int) -> int:
     """Return how many effective-date mails a day may have before its cluster is spread (R61)."""
     return max(1, min(profile.ed_daily_soft_limit, (3 * cap) // 10))
+
+
+def sent_effective_dates(schedule: Schedule) -> ScheduleRows:
+    """Return the locked effective_date rows in a counting status, which are part of the clusters (R61)."""
+    return schedule.locked_where(lambda k: k.email_type == "effective_date" and k.status in COUNTING_STATUSES)
 
 
 def smooth(frame: Frame, items: Items, sent: ScheduleRows, profile: SizeProfile, cap: int) -> Items:
@@ -24,27 +30,29 @@ def smooth(frame: Frame, items: Items, sent: ScheduleRows, profile: SizeProfile,
     if not len(rows):
         return items
     ideal = items.ideal[rows]
-    dated = sent.event_day[sent.event_day != NO_DAY]
-    locked_ideal = dated - np.int32(frame.config.effective_date_days_before)
     days, inverse, sizes = np.unique(ideal, return_inverse=True, return_counts=True)
-    sizes = sizes + _count_on(locked_ideal, days)
+    sizes = sizes + sent_on(sent, days, frame.config)
     spread = np.flatnonzero((sizes > cluster_limit(profile, cap))[inverse])
     rows, ideal = rows[spread], ideal[spread]
-    window = profile.ed_smoothing_window_days
-    hashed = spread_hash(
-        frame.contacts.contact_id[items.contact[rows]], SMOOTHING, EFFECTIVE_DATE, year_of(items.event[rows])
-    )
-    offset = (hashed % np.uint64(window)).astype(np.int32) - np.int32(window // 2)
-    moved = ideal + offset
+    contact_id = frame.contacts.contact_id[items.contact[rows]]
+    moved = ideal + smoothing_offset(contact_id, items.event[rows], profile.ed_smoothing_window_days)
     fits = (moved <= items.deadline[rows]) & (frame.windows.check(items.contact[rows], moved) == 0)
     target = items.target.copy()
     target[rows[fits]] = moved[fits]
     return items.with_target(target)
 
 
-def _count_on(days: Int32, wanted: Int32) -> Int64:
-    ordered = np.sort(days)
-    return np.searchsorted(ordered, wanted, side="right") - np.searchsorted(ordered, wanted, side="left")
+def smoothing_offset(contact_id: Int64, event: Int32, window_days: int) -> Int32:
+    """Return by how many days each mail of a cluster that is spread leaves its ideal date (R62)."""
+    hashed = spread_hash(contact_id, SMOOTHING, EFFECTIVE_DATE, year_of(event))
+    return (hashed % np.uint64(window_days)).astype(np.int32) - np.int32(window_days // 2)
+
+
+def sent_on(sent: ScheduleRows, ideal: Int32, config: Config) -> Int64:
+    """Return how many locked mails belong to the cluster of each ideal date (R61)."""
+    dated = sent.event_day[sent.event_day != NO_DAY]
+    ordered = np.sort(dated - np.int32(config.effective_date_days_before))
+    return np.searchsorted(ordered, ideal, side="right") - np.searchsorted(ordered, ideal, side="left")
 
 
 def catch_up(frame: Frame, items: Items) -> Items:
