@@ -9,16 +9,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Annotated, Final
+from typing import Annotated, Final, TypedDict
 
 import msgspec
 
 from events.limits import Limits
 from events.payload_reader import read_payload
-from events.payloads import OrgId, Payload
-from events.rejection import Reason, Rejection, pointer_to, safe_names
+from events.payloads import FanoutRequested, OrgId, Payload
+from events.rejection import Judged, Reason, Rejection, pointer_to, safe_names
 from events.strict_json import JsonValue, faults
-from events.types import Delivery, Event, EventKey, EventType, WireShape, is_org_id
+from events.types import Delivery, Event, EventKey, EventType, FleetEvent, WireShape, is_org_id
 
 SUBJECT_PREFIX: Final = "org/"
 TIME_AHEAD_MAX: Final = timedelta(minutes=5)
@@ -107,7 +107,19 @@ class _Reader:
         return value
 
 
-def judge(envelope: Envelope, terms: Terms) -> Event | Rejection:
+class _Head(TypedDict):
+    """What all events have in common."""
+
+    id: str
+    source: str
+    type: str
+    time: datetime | None
+    traceparent: str | None
+    shape: WireShape
+    delivery: Delivery | None
+
+
+def judge(envelope: Envelope, terms: Terms) -> Judged:
     """The event, or every reason against it."""
     reader = _Reader(envelope.attributes, terms.limits, list(envelope.reasons))
     if len(envelope.attributes) > terms.limits.attributes_max:
@@ -119,29 +131,31 @@ def judge(envelope: Envelope, terms: Terms) -> Event | Rejection:
     event_id = reader.text("id", characters_max=terms.limits.id_characters_max)
     source = reader.text("source")
     row = _type(reader, terms)
-    org_id = _org(reader)
+    org_id = _org(reader) if row is None or row.is_about_one_org else _no_org(reader)
     time = _time(reader, terms.received_at)
     data = _data(envelope.data, row, reader, terms.limits)
-    if reader.reasons or event_id is None or source is None or row is None or org_id is None or data is None:
-        return Rejection(
-            reasons=_bounded(reader.reasons, terms.limits.reasons_max),
-            key=None if event_id is None or source is None else EventKey(source, event_id),
-            org_id=org_id,
+    if not reader.reasons and event_id is not None and source is not None and row is not None and data is not None:
+        head = _Head(
+            id=event_id,
+            source=source,
+            type=row.name,
+            time=time,
+            traceparent=_traceparent(envelope),
             shape=envelope.shape,
-            digest=envelope.digest,
-            attribute_names=envelope.attribute_names,
-            body=envelope.body,
             delivery=envelope.delivery,
         )
-    return Event(
-        id=event_id,
-        source=source,
-        type=row.name,
+        if isinstance(data, FanoutRequested):
+            return FleetEvent(**head, data=data)
+        if org_id is not None:
+            return Event(**head, org_id=org_id, data=data)
+    return Rejection(
+        reasons=_bounded(reader.reasons, terms.limits.reasons_max),
+        key=None if event_id is None or source is None else EventKey(source, event_id),
         org_id=org_id,
-        data=data,
-        time=time,
-        traceparent=_traceparent(envelope),
         shape=envelope.shape,
+        digest=envelope.digest,
+        attribute_names=envelope.attribute_names,
+        body=envelope.body,
         delivery=envelope.delivery,
     )
 
@@ -217,6 +231,16 @@ def _org(reader: _Reader) -> OrgId | None:
     if len(orgs) > 1:
         reader.reasons.append(Reason("org_mismatch", "/orgid"))
     return orgs.pop() if len(orgs) == 1 else None
+
+
+def _no_org(reader: _Reader) -> None:
+    """An event about all orgs names none: whoever names one may have meant only that one. Another subject is free."""
+    subject = reader.text("subject", required=False)
+    if subject is not None and subject.startswith(SUBJECT_PREFIX):
+        reader.reasons.append(Reason("org_not_expected", "/subject"))
+    for place in ("orgid", "org_id"):
+        if place in reader.attributes and reader.attributes[place] is not None:
+            reader.reasons.append(Reason("org_not_expected", pointer_to(place)))
 
 
 def _time(reader: _Reader, received_at: datetime | None) -> datetime | None:

@@ -8,9 +8,9 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from events.cloudevent import Data, Envelope, Terms, attribute_name_faults, judge, refuse
-from events.rejection import Reason, Rejection, digest_of, pointer_to, safe_names
+from events.rejection import Judged, Reason, digest_of, pointer_to, safe_names
 from events.strict_json import JsonValue, canonical, has_duplicate_keys, parse
-from events.types import Delivery, Event, WireShape
+from events.types import Delivery, WireShape
 
 MEDIA_TYPE_PREFIX: Final = "application/cloudevents"
 STRUCTURED: Final = "application/cloudevents+json"
@@ -36,7 +36,7 @@ def media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def decode_binary(headers: Mapping[str, str], body: bytes, reasons: list[Reason], terms: Terms) -> Event | Rejection:
+def decode_binary(headers: Mapping[str, str], body: bytes, reasons: list[Reason], terms: Terms) -> Judged:
     """One event whose attributes are ``ce-*`` headers (names in lower case) and whose data is the body."""
     attributes: dict[str, JsonValue] = {}
     found = list(reasons)
@@ -63,7 +63,7 @@ def decode_binary(headers: Mapping[str, str], body: bytes, reasons: list[Reason]
     )
 
 
-def decode_structured(body: bytes, carrier: Carrier, terms: Terms, reasons: list[Reason]) -> Event | Rejection:
+def decode_structured(body: bytes, carrier: Carrier, terms: Terms, reasons: list[Reason]) -> Judged:
     """One event as a JSON object."""
     tree = parse(body, "")
     if isinstance(tree, Reason):
@@ -71,7 +71,7 @@ def decode_structured(body: bytes, carrier: Carrier, terms: Terms, reasons: list
     return _judge_object(tree, body, carrier, terms, reasons)
 
 
-def decode_batch(body: bytes, carrier: Carrier, terms: Terms) -> tuple[Event | Rejection, ...]:
+def decode_batch(body: bytes, carrier: Carrier, terms: Terms) -> tuple[Judged, ...]:
     """A JSON list of events, judged one by one; an empty list is no event and no fault."""
     tree = parse(body, "")
     fault: Reason | None = None
@@ -108,9 +108,7 @@ def percent_decoded(value: str) -> str:
     return unquote_to_bytes(value).decode("utf-8")
 
 
-def _judge_object(
-    tree: JsonValue, whole: bytes, carrier: Carrier, terms: Terms, reasons: list[Reason]
-) -> Event | Rejection:
+def _judge_object(tree: JsonValue, whole: bytes, carrier: Carrier, terms: Terms, reasons: list[Reason]) -> Judged:
     """One event; ``whole`` is the text it stood in, kept as the body only if the event itself cannot be written."""
     try:
         body = canonical(tree)
@@ -143,7 +141,7 @@ def _judge_object(
     )
 
 
-def _refuse(reasons: list[Reason], body: bytes, carrier: Carrier) -> Rejection:
+def _refuse(reasons: list[Reason], body: bytes, carrier: Carrier) -> Judged:
     return refuse(
         reasons,
         shape=carrier.shape,

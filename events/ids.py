@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from typing import Final
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
+from events.limits import DEFAULT_LIMITS
 from events.types import EventKey, OrgId
 
 NAMESPACE: Final[UUID] = uuid5(NAMESPACE_DNS, "events.emailscheduler.com")
 """Fixed for good: another namespace would give every repeated publication a new id."""
 
+ORG_ID_CHARACTERS_MAX: Final = 64
 RUN_ID_HEX_DIGITS: Final = 32
 
 _Canonical = str | int | None | list["_Canonical"]
@@ -27,6 +29,16 @@ def run_id(org_id: OrgId, generation: int, event_keys: Iterable[EventKey]) -> st
     """
     keys: list[_Canonical] = [[key.source, key.id] for key in sorted(set(event_keys))]
     return hashlib.sha256(_canonical(["run", org_id, generation, keys])).hexdigest()[:RUN_ID_HEX_DIGITS]
+
+
+def fanout_child_id(fanout_id: str, org_id: OrgId) -> str:
+    """Event id of the run request that a fan-out makes for an org: ``<parent>/<org>``, the same however often it is made.
+
+    A parent's id that leaves no room for an org's is replaced by its SHA-256.
+    """
+    room = DEFAULT_LIMITS.id_characters_max - len("/") - ORG_ID_CHARACTERS_MAX
+    parent = fanout_id if len(fanout_id) <= room else hashlib.sha256(fanout_id.encode()).hexdigest()
+    return f"{parent}/{org_id}"
 
 
 def completion_id(org_id: OrgId, run_id: str) -> str:

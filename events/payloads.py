@@ -17,6 +17,16 @@ OrgId = NewType("OrgId", str)
 ORG_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)"
 """For JSON Schema. ``$(?!\\n)`` because ``$`` alone lets a trailing newline through in some regex dialects."""
 
+ORG_PATTERN_PATTERN = r"^[A-Za-z0-9_*?-]{1,64}$(?!\n)"
+ORG_PATTERNS_MAX = 100
+OrgPattern = Annotated[
+    str,
+    Meta(
+        pattern=ORG_PATTERN_PATTERN,
+        description="Pattern for a whole org id: * stands for any characters, ? for one; case matters.",
+    ),
+]
+
 OrgIdField = Annotated[OrgId, Meta(pattern=ORG_ID_PATTERN, description="Org id.")]
 Count = Annotated[int, Meta(ge=0)]
 Bytes = Annotated[int, Meta(ge=0, description="Bytes moved between us and the bucket.")]
@@ -45,6 +55,18 @@ class RunRequested(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(description="Accept an as_of before the last checkpoint, or more than a day from the org's own date."),
     ] = False
     create: Annotated[bool, Meta(description="Make the org's object if the org has none yet.")] = False
+
+
+class FanoutRequested(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for a run of every org that has a database in the bucket.
+
+    An org is asked if it matches one of ``include`` (all do where that is empty) and none of ``exclude``.
+    """
+
+    include: Annotated[tuple[OrgPattern, ...], Meta(max_length=ORG_PATTERNS_MAX)] = ()
+    exclude: Annotated[tuple[OrgPattern, ...], Meta(max_length=ORG_PATTERNS_MAX)] = ()
+    as_of: Annotated[date | None, Meta(description="Handed on to every run; see run.requested.")] = None
+    force: Annotated[bool, Meta(description="Handed on to every run; see run.requested.")] = False
 
 
 class RunCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -153,5 +175,5 @@ class EventRejected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     body_reference: Annotated[str | None, Meta(description="Object that holds a larger body: rejected/<id>.")]
 
 
-Payload = RunRequested | CampaignChanged | ConfigChanged | RunCompleted | RunFailed | EventRejected
+Payload = RunRequested | FanoutRequested | CampaignChanged | ConfigChanged | RunCompleted | RunFailed | EventRejected
 """Every payload. A new event type adds its struct here and its row to `events.types.EVENT_TYPES` (or `LOCAL`)."""

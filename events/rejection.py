@@ -11,7 +11,7 @@ from typing import Final
 
 from events.ids import rejection_id
 from events.payloads import EventRef, EventRejected, OrgId, RejectedReason
-from events.types import Delivery, EventKey, WireShape
+from events.types import Delivery, Event, EventKey, FleetEvent, WireShape
 
 BODY_BYTES_MAX_INLINE: Final = 1_000_000
 """A larger body goes to the bucket, and the event.rejected refers to it."""
@@ -41,6 +41,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "unknown_type": "is no event type that this service takes",
         "missing_org": "is required: subject org/<org>, extension orgid, or attribute org_id on a bare message",
         "bad_org_id": "is no org id: 1 to 64 of A-Z a-z 0-9 _ -, starting with a letter or a digit",
+        "org_not_expected": "names an org, and this event type is about all of them",
         "bad_subject": "must be org/<org>",
         "org_mismatch": "names another org than the subject does",
         "bad_time": "must be an RFC 3339 timestamp with an offset",
@@ -114,6 +115,10 @@ class Rejection:
             body_base64=None if self.needs_body_reference else b64encode(self.body).decode("ascii"),
             body_reference=body_reference,
         )
+
+
+Judged = Event | FleetEvent | Rejection
+"""What became of one message or event on the wire."""
 
 
 def pointer_to(*parts: str | int) -> str:

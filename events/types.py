@@ -14,6 +14,7 @@ from events.change_payloads import CampaignChanged, CampaignInstanceChange, Camp
 from events.payloads import (
     EventRef,
     EventRejected,
+    FanoutRequested,
     OrgId,
     Payload,
     RejectedReason,
@@ -30,6 +31,7 @@ __all__ = [
     "CONFIG_CHANGED",
     "EVENT_REJECTED",
     "EVENT_TYPES",
+    "FANOUT_REQUESTED",
     "INCOMING",
     "LOCAL",
     "OUTGOING",
@@ -47,6 +49,8 @@ __all__ = [
     "EventRef",
     "EventRejected",
     "EventType",
+    "FanoutRequested",
+    "FleetEvent",
     "InvalidOrgIdError",
     "OrgId",
     "Outgoing",
@@ -116,8 +120,14 @@ class EventType:
     direction: Direction
     description: str
 
+    @property
+    def is_about_one_org(self) -> bool:
+        """False: it is about all orgs at once and names none (`FleetEvent`)."""
+        return self.payload is not FanoutRequested
+
 
 RUN_REQUESTED: Final = "com.emailscheduler.run.requested.v1"
+FANOUT_REQUESTED: Final = "com.emailscheduler.fanout.requested.v1"
 CAMPAIGN_CHANGED: Final = "com.emailscheduler.campaign.changed.v1"
 CONFIG_CHANGED: Final = "com.emailscheduler.config.changed.v1"
 RUN_COMPLETED: Final = "com.emailscheduler.run.completed.v1"
@@ -130,6 +140,12 @@ _TABLE: Final = (
         payload=RunRequested,
         direction="in",
         description="Plan one org and commit the difference.",
+    ),
+    EventType(
+        name=FANOUT_REQUESTED,
+        payload=FanoutRequested,
+        direction="in",
+        description="Ask for a run of every org that has a database in the bucket.",
     ),
     EventType(
         name=CAMPAIGN_CHANGED,
@@ -195,14 +211,12 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """An incoming event that passed every check of the wire. Two deliveries of one event compare equal."""
+class _Incoming:
+    """What every incoming event has."""
 
     id: str
     source: str
     type: str
-    org_id: OrgId
-    data: Payload
     time: datetime | None = None
     """Aware, UTC; None if the sender gave none."""
     traceparent: str | None = None
@@ -215,6 +229,21 @@ class Event:
     def key(self) -> EventKey:
         """What duplicates are recognised by."""
         return EventKey(self.source, self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(_Incoming):
+    """An event about one org that passed every check of the wire. Two deliveries of one event compare equal."""
+
+    org_id: OrgId
+    data: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetEvent(_Incoming):
+    """An event about all orgs that passed every check of the wire: no org's mailbox is the place for it."""
+
+    data: FanoutRequested
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,12 +34,12 @@ from events.pubsub_binding import (
     is_unwrapped,
     lower_cased,
 )
-from events.rejection import Reason, Rejection, digest_of
-from events.types import INCOMING, RUN_REQUESTED, Event, EventType, WireShape
+from events.rejection import Judged, Reason, Rejection, digest_of
+from events.types import INCOMING, RUN_REQUESTED, EventType, WireShape
 
 __all__ = ["Decoded", "PubSubMessage", "decode", "decode_message"]
 
-Decoded = tuple[Event | Rejection, ...]
+Decoded = tuple[Judged, ...]
 """In the order of the request. Empty for an empty batch.
 
 Flat, and longer than one only for a batch. A type that carries items may add the rejection of its bad items to the

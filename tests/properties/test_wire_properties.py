@@ -17,7 +17,7 @@ from events.encode import (
 )
 from events.http_binding import BATCH, STRUCTURED
 from events.rejection import CODES, Rejection
-from events.types import RUN_REQUESTED, Delivery, Event, OrgId, Outgoing, RunRequested
+from events.types import FANOUT_REQUESTED, RUN_REQUESTED, Delivery, Event, FleetEvent, OrgId, Outgoing, RunRequested
 from events.wire import Decoded, PubSubMessage, decode, decode_message
 
 NAMES = st.sampled_from(
@@ -31,7 +31,20 @@ NAMES = st.sampled_from(
 VALUES = st.one_of(
     st.text(max_size=20),
     st.sampled_from(
-        ["1.0", STRUCTURED, BATCH, RUN_REQUESTED, "org/acme", "acme", "%ff", '"', '"\\"', "2026-03-02", "e30="]
+        [
+            "1.0",
+            STRUCTURED,
+            BATCH,
+            RUN_REQUESTED,
+            FANOUT_REQUESTED,
+            "org/acme",
+            "acme",
+            "%ff",
+            '"',
+            '"\\"',
+            "2026-03-02",
+            "e30=",
+        ]
     ),
 )
 JSON = st.recursive(
@@ -63,7 +76,7 @@ EVENTS = st.builds(
 
 def judged_or_empty(decoded: Decoded) -> None:
     for result in decoded:
-        assert isinstance(result, Event | Rejection)
+        assert isinstance(result, Event | FleetEvent | Rejection)
         if isinstance(result, Rejection):
             assert result.reasons
             assert all(reason.code in CODES for reason in result.reasons)
