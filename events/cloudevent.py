@@ -131,7 +131,11 @@ def judge(envelope: Envelope, terms: Terms) -> Judged:
     event_id = reader.text("id", characters_max=terms.limits.id_characters_max)
     source = reader.text("source")
     row = _type(reader, terms)
-    org_id = _org(reader) if row is None or row.is_about_one_org else _no_org(reader)
+    org_id = None
+    if row is None or row.is_about_one_org:
+        org_id = _org(reader)
+    else:
+        _refuse_org(reader)
     time = _time(reader, terms.received_at)
     data = _data(envelope.data, row, reader, terms.limits)
     if not reader.reasons and event_id is not None and source is not None and row is not None and data is not None:
@@ -233,7 +237,7 @@ def _org(reader: _Reader) -> OrgId | None:
     return orgs.pop() if len(orgs) == 1 else None
 
 
-def _no_org(reader: _Reader) -> None:
+def _refuse_org(reader: _Reader) -> None:
     """An event about all orgs names none: whoever names one may have meant only that one. Another subject is free."""
     subject = reader.text("subject", required=False)
     if subject is not None and subject.startswith(SUBJECT_PREFIX):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.runs.errors import ErrorCode, OrgError
+from core.runs.fanout import Fanout, HandOn, carried_out_here, published_requests
 from core.runs.org_run import Ports
 from core.runs.ports import Bucket, Bus, Clock, Journal, Lease, OrgStore
 from core.runs.service import Service
@@ -35,6 +36,7 @@ class App:
     store: OrgStore
     journal: LogJournal
     service: Service
+    fanout: Fanout
     close: Callable[[], None]
     """Flush and close what holds connections."""
 
@@ -51,6 +53,7 @@ def build(settings: Settings) -> App:
     VERSIONING_OFF, RSYNC_MISSING, DISK_FULL.
     """
     from infra.disk_space import DiskSpace
+    from infra.fence import database_orgs
     from infra.mirror import MirrorSync
     from infra.rsync import find_rsync
     from infra.status_board import BucketStatusBoard
@@ -82,7 +85,15 @@ def build(settings: Settings) -> App:
         statuses=BucketStatusBoard(bucket),
     )
     service = Service(ports, waiters_max=settings.max_waiters, run_slots=settings.run_slots)
-    return App(settings, bucket, bus, clock, store, journal, service, close_bus)
+    fanout = Fanout(lambda: database_orgs(bucket), _hand_on(settings, bus, clock, service), clock, journal)
+    return App(settings, bucket, bus, clock, store, journal, service, fanout, close_bus)
+
+
+def _hand_on(settings: Settings, bus: Bus, clock: Clock, service: Service) -> HandOn:
+    """Say where the run requests of a fan-out go: nobody reads them from a local bus, so they are carried out here."""
+    if settings.pubsub_project is None:
+        return carried_out_here(service.handle, runs_at_once=settings.run_slots)
+    return published_requests(bus, settings.request_topic, clock)
 
 
 def local_bus_file(settings: Settings) -> Path:

@@ -14,19 +14,15 @@ import flask
 import functions_framework
 
 from core.runs.errors import ErrorCode, OrgError
-from core.runs.ports import PreconditionFailedError
 from core.runs.service import Handled
 from events.limits import DEFAULT_LIMITS
-from events.rejection import Rejection
-from events.types import Event
+from events.rejection import Judged
 from events.wire import decode
 from handlers import answers
+from handlers.carry import carry
 from handlers.process import PROCESS, Runtime, unexpected
 from infra.auth import CertificatesUnavailableError, TokenRefusedError
 from infra.telemetry import LogJournal
-
-REJECTED_PREFIX: Final = "rejected/"
-"""Where bodies go that are too large for event.rejected; a lifecycle rule of the bucket removes them after 30 days."""
 
 _READ_BYTES: Final = 64 * 1024
 
@@ -118,35 +114,14 @@ def _body(request: flask.Request, max_bytes: int) -> bytes | answers.Refusal:
     return bytes(body)
 
 
-def _all_handled(decoded: Iterable[Event | Rejection], runtime: Runtime, arrived: float) -> list[Handled]:
+def _all_handled(decoded: Iterable[Judged], runtime: Runtime, arrived: float) -> list[Handled]:
     """Carry every event of the request to its end, each for itself: a bad one does not hold up the others."""
     until = arrived + runtime.app.settings.run_deadline_seconds
     outcomes: list[Handled] = []
     for message in decoded:
         if runtime.app.clock.monotonic() > until:
-            error = OrgError(ErrorCode.LEASE_BUSY, message.org_id, "the batch did not end in time")
+            error = OrgError(ErrorCode.LEASE_BUSY, detail="the batch did not end in time")
             outcomes.append(Handled("retry", error=error))
             break
-        if isinstance(message, Event):
-            handled = runtime.app.service.handle(message, until=until)
-        else:
-            handled = _rejected(message, runtime)
-        runtime.observer.handled(handled)
-        outcomes.append(handled)
+        outcomes.append(carry(message, runtime, until=until))
     return outcomes
-
-
-def _rejected(rejection: Rejection, runtime: Runtime) -> Handled:
-    """Tell the world of a bad message; a large body is kept in the bucket first, and referred to."""
-    app = runtime.app
-    reference = None
-    if rejection.needs_body_reference:
-        reference = REJECTED_PREFIX + rejection.id
-        try:
-            app.bucket.write(reference, rejection.body, if_generation_match=0, metadata={})
-        except PreconditionFailedError:
-            app.journal.info("rejected_body_kept_already", object=reference)  # an earlier delivery of this message
-        except OrgError as error:
-            app.journal.error(error.code.value, org_id=rejection.org_id, detail=error.detail, hint=error.hint)
-            return Handled("retry", error=error)
-    return app.service.reject(rejection, reference)

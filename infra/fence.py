@@ -1,20 +1,24 @@
 """The fenced upload of an org's object: the commit point of a run, and how a lost answer to it is recognised."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.ports import Bucket, ObjectInfo, PreconditionFailedError
-from events.types import OrgId, parse_org_id
+from events.types import OrgId, is_org_id, parse_org_id
 from infra.checksum import crc32c_of_file
 from infra.files import disk_errors
+
+DATABASES_PREFIX: Final = "org-data/"
+"""Where the org databases are, and nothing else belongs."""
 
 RUN_ID_KEY: Final = "run-id"
 PARENT_GENERATION_KEY: Final = "parent-generation"
 UPLOAD_TOKEN_KEY: Final = "upload-token"  # noqa: S105 - the name of a metadata key
 
+_DATABASE_SUFFIX: Final = ".db"
 _GENERATION_DIGITS_MAX: Final = 19
 _NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -29,7 +33,19 @@ class _Identity(NamedTuple):
 
 def object_name(org_id: OrgId) -> str:
     """Return the name of an org's database object; the id is judged again, because a name is made of it."""
-    return f"org-data/{parse_org_id(org_id)}.db"
+    return f"{DATABASES_PREFIX}{parse_org_id(org_id)}{_DATABASE_SUFFIX}"
+
+
+def org_of_object(name: str) -> OrgId | None:
+    """Return the org whose database an object is; None for any other name."""
+    text = name.removeprefix(DATABASES_PREFIX).removesuffix(_DATABASE_SUFFIX)
+    return OrgId(text) if is_org_id(text) and name == object_name(OrgId(text)) else None
+
+
+def database_orgs(bucket: Bucket) -> Iterator[OrgId | None]:
+    """Yield the org of every object among the databases, None for one that is no org's; raises OrgError BUCKET_*."""
+    for info in bucket.list(DATABASES_PREFIX):
+        yield org_of_object(info.name)
 
 
 def parent_generation_of(info: ObjectInfo) -> int | None:

@@ -6,7 +6,7 @@ A line is ``{"topic": ..., "attributes": {...}, "data": "..."}``, or ``data_base
 import base64
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -43,12 +43,16 @@ class LocalBus:
 
     def publish(self, message: Message) -> None:
         """Append one event and fsync it; raises OrgError BUS_UNREACHABLE and leaves no part of a line behind."""
-        line = encode(message)
+        self.publish_many([message])
+
+    def publish_many(self, messages: Sequence[Message]) -> None:
+        """Append all events with one fsync, or none of them."""
+        lines = b"".join(encode(message) for message in messages)
         try:
             with _locked(self._file) as descriptor:
                 size_bytes = _without_torn_tail(descriptor)
                 try:
-                    _write_whole(descriptor, line)
+                    _write_whole(descriptor, lines)
                     os.fsync(descriptor)
                 except OSError:
                     os.ftruncate(descriptor, size_bytes)
@@ -135,8 +139,8 @@ def _without_torn_tail(descriptor: int) -> int:
     return end
 
 
-def _write_whole(descriptor: int, line: bytes) -> None:
+def _write_whole(descriptor: int, lines: bytes) -> None:
     """One write; what the system did not take of it (a full disk) is an error of the next one."""
-    rest = memoryview(line)
+    rest = memoryview(lines)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

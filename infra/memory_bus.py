@@ -1,7 +1,7 @@
 """A bus in memory: what was published is a list, and a hook decides what fails. For tests and simulations."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from core.runs.errors import ErrorCode, OrgError
@@ -27,6 +27,11 @@ class MemoryBus:
                 self.messages.append(message)
         if fault is not None:
             raise OrgError(ErrorCode.BUS_UNREACHABLE, detail=f"injected fault ({fault})")
+
+    def publish_many(self, messages: Sequence[Message]) -> None:
+        """Publish one after the other, up to the first fault."""
+        for message in messages:
+            self.publish(message)
 
     def close(self) -> None:
         """Nothing is buffered."""

@@ -5,6 +5,8 @@ Messages of several threads may share a request. Nothing here survives a fork (g
 
 import concurrent.futures
 import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -87,6 +89,28 @@ class PubsubBus:
 
     def publish(self, message: Message) -> None:
         """Return when Pub/Sub has the message; raises OrgError BUS_UNREACHABLE (it may have arrived nevertheless)."""
+        self.publish_many([message])
+
+    def publish_many(self, messages: Sequence[Message]) -> None:
+        """Return when Pub/Sub has all messages, sent in as few requests as the batch settings allow.
+
+        Every one is tried; the first that failed is told.
+        """
+        sent: list[tuple[str, concurrent.futures.Future[str]]] = []
+        failure: OrgError | None = None
+        try:
+            sent.extend((message.topic, self._send(message)) for message in messages)
+        except OrgError as error:  # what was sent before is waited for nevertheless
+            failure = error
+        until = time.monotonic() + self._limits.deadline_seconds + GRACE_SECONDS
+        for topic, future in sent:
+            error_of_this = self._failure_of(topic, future, until)
+            failure = failure or error_of_this
+        if failure is not None:
+            raise failure
+
+    def _send(self, message: Message) -> "concurrent.futures.Future[str]":
+        """Hand a message to the client; waits where too much is in flight already."""
         if not _RESERVED_ATTRIBUTES.isdisjoint(message.attributes):
             raise ValueError(f"attributes may not be named {', '.join(sorted(_RESERVED_ATTRIBUTES))}")
         topic = f"projects/{self._project}/topics/{message.topic}"
@@ -96,13 +120,20 @@ class PubsubBus:
             raise _unreachable(message.topic, type(error).__name__) from error
         with self._lock:
             self._in_flight.add(future)
+        return future
+
+    def _failure_of(self, topic: str, future: "concurrent.futures.Future[str]", until: float) -> OrgError | None:
+        """Wait for an answer up to a monotonic moment; None: Pub/Sub has the message."""
         try:
-            future.result(timeout=self._limits.deadline_seconds + GRACE_SECONDS)
+            future.result(timeout=max(0.0, until - time.monotonic()))
         except (api.GoogleAPIError, GoogleAuthError, TimeoutError, MessageTooLargeError) as error:
-            raise _unreachable(message.topic, _reason(error)) from error
+            failure = _unreachable(topic, _reason(error))
+            failure.__cause__ = error
+            return failure
         finally:
             with self._lock:
                 self._in_flight.discard(future)
+        return None
 
     def close(self) -> None:
         """Send what waits in batches, wait for its answers (bounded), and close the connection; may be called again."""

@@ -344,6 +344,10 @@ class Bus(Protocol):
         """Return only when the bus has the message for good; raises OrgError BUS_UNREACHABLE after bounded retries."""
         ...
 
+    def publish_many(self, messages: Sequence[Message]) -> None:
+        """Return only when the bus has all of them; raises as ``publish`` does, and then any part may have arrived."""
+        ...
+
 
 class Clock(Protocol):
     """The only source of time."""

@@ -1,5 +1,6 @@
 """The door of the real server: every wire shape, and every answer of the table in docs (Answers)."""
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from infra.bucket_names import folder_of
 from tests.acceptance.server_process import Answer, Server, run_requested, running_server
 
 MAX_BODY_BYTES = 3_000_000
+FANOUT = "com.emailscheduler.fanout.requested.v1"
 RUN = "com.emailscheduler.run.requested.v1"
 
 
@@ -110,6 +112,34 @@ def test_a_body_in_chunks_is_taken(server: Server) -> None:
     answer = server.request("POST", body=pieces, headers={"Content-Type": "application/cloudevents+json"})
     assert answer.status == 204
     assert completions_of(server, "chunked-1")
+
+
+# ------------------------------------------------------------------------------------------------ fan-out
+
+
+def test_a_fan_out_runs_every_org_it_asks_for_before_it_is_acknowledged(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        for org in ("one", "two", "three-test"):
+            server.make_org(org, contacts=20)
+        wish = base64.b64encode(b'{"exclude": ["*-test"]}').decode()
+        fan_out = {"messageId": "night-1", "attributes": {"type": FANOUT}, "data": wish}
+        for _ in range(2):
+            assert server.request("POST", body=json.dumps({"message": fan_out}).encode()).status == 204
+        carried = {ref["id"] for _, data in server.events("run.completed") for ref in data["event_ids"]}
+        assert carried == {"night-1/one", "night-1/two"}
+        assert len(server.bucket().versions("org-data/one.db")) == 2
+        assert len(server.bucket().versions("org-data/three-test.db")) == 1
+
+
+def test_a_fan_out_comes_again_if_one_of_its_runs_has_to(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        server.make_org("one", contacts=20)
+        in_the_way = server.data_dir / "bus" / "events.jsonl"
+        in_the_way.mkdir(parents=True)
+        assert_refused(server.push("night-1", {"type": FANOUT}), 503, "bus_unreachable")
+        in_the_way.rmdir()
+        assert server.push("night-1", {"type": FANOUT}).status == 204
+        assert completions_of(server, "night-1/one")
 
 
 # ------------------------------------------------------------------------------------------------ exactly once

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from msgspec import UNSET
 
 from events.http_binding import STRUCTURED
-from events.rejection import Rejection
+from events.rejection import Judged, Rejection
 from events.schema_files import schema_of
 from events.types import CAMPAIGN_CHANGED, CONFIG_CHANGED, EVENT_TYPES, INCOMING, LOCAL, CampaignChanged, Event
 from events.wire import decode
@@ -16,7 +16,7 @@ from events.wire import decode
 SCHEMA = Draft202012Validator(schema_of(EVENT_TYPES[CAMPAIGN_CHANGED]))
 
 
-def event_with(data: object, event_type: str = CAMPAIGN_CHANGED) -> Event | Rejection:
+def event_with(data: object, event_type: str = CAMPAIGN_CHANGED) -> Judged:
     event = {"specversion": "1.0", "id": "1", "source": "s", "type": event_type, "subject": "org/a", "data": data}
     (decoded,) = decode({"content-type": STRUCTURED}, json.dumps(event).encode())
     return decoded

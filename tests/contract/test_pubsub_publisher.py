@@ -138,3 +138,16 @@ def _closed_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def test_many_messages_are_all_there_when_the_call_returns(emulator: str, reader: SubscriberClient) -> None:
+    with closing(connect(emulator)) as bus:
+        bus.publish_many([Message("completions", {"n": str(n)}, b"x") for n in range(250)])
+    assert sorted(int(m.attributes["n"]) for m in received(reader, 250)) == list(range(250))
+
+
+def test_one_that_fails_is_told_and_the_others_arrive(emulator: str, reader: SubscriberClient) -> None:
+    lost = ONE._replace(topic="nowhere")
+    with closing(connect(emulator)) as bus, pytest.raises(OrgError, match="publish to nowhere: NOT_FOUND"):
+        bus.publish_many([ONE, lost, ONE])
+    assert received(reader, 2) == [ONE, ONE]

@@ -2,7 +2,7 @@
 
 import errno
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -182,6 +182,11 @@ class SimBus:
         self._look(message)
         self._bus.publish(message)
         self._scheduler.step("published")
+
+    def publish_many(self, messages: Sequence[Message]) -> None:
+        """Publish one after the other."""
+        for message in messages:
+            self.publish(message)
 
 
 def _is_fenced(request: Request) -> bool:

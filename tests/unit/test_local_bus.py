@@ -125,3 +125,18 @@ def test_the_memory_bus_keeps_what_got_through() -> None:
             port.publish(ONE)
     port.publish(BINARY)
     assert bus.messages == [ONE, BINARY]
+
+
+def test_many_are_written_together_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "events.jsonl"
+    bus = LocalBus(file)
+    bus.publish_many([ONE, BINARY, ONE])
+    assert read_messages(file).messages == (ONE, BINARY, ONE)
+
+    def no_room(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(OrgError):
+        bus.publish_many([BINARY, BINARY])
+    assert read_messages(file).messages == (ONE, BINARY, ONE)

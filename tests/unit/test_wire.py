@@ -11,10 +11,13 @@ from events.http_binding import BATCH, STRUCTURED
 from events.pubsub_binding import BARE_SOURCE
 from events.rejection import Rejection
 from events.types import (
+    FANOUT_REQUESTED,
     RUN_REQUESTED,
     Delivery,
     Event,
     EventKey,
+    FanoutRequested,
+    FleetEvent,
     InvalidOrgIdError,
     OrgId,
     RunRequested,
@@ -239,3 +242,20 @@ def test_what_is_no_org_id(org: str) -> None:
     with pytest.raises(InvalidOrgIdError) as caught:
         parse_org_id(org)
     assert caught.value.length_characters == len(org)
+
+
+def test_a_bare_message_of_a_fan_out_needs_no_org() -> None:
+    attributes = {"type": FANOUT_REQUESTED}
+    (pushed,) = decode({}, push({"attributes": attributes, "messageId": "17", "data": data({"exclude": ["*-test"]})}))
+    delivery = Delivery(message_id="17")
+    (pulled,) = decode_message(PubSubMessage(attributes=attributes, data=b'{"exclude":["*-test"]}', delivery=delivery))
+    assert isinstance(pushed, FleetEvent)
+    assert pushed == pulled
+    assert pushed.key == EventKey(BARE_SOURCE, "17")
+    assert pushed.data == FanoutRequested(exclude=("*-test",))
+
+
+def test_a_fan_out_may_have_a_subject_that_is_no_org() -> None:
+    event = {**ATTRIBUTES, "type": FANOUT_REQUESTED, "subject": "nightly", "data": {}}
+    (decoded,) = decode({"content-type": STRUCTURED}, json.dumps(event).encode())
+    assert isinstance(decoded, FleetEvent)

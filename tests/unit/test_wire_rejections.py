@@ -10,7 +10,7 @@ import pytest
 from events.http_binding import BATCH, STRUCTURED
 from events.limits import Limits
 from events.rejection import BODY_BYTES_MAX_INLINE, CODES, Reason, Rejection, pointer_to
-from events.types import RUN_REQUESTED, EventKey, OrgId
+from events.types import FANOUT_REQUESTED, RUN_REQUESTED, EventKey, OrgId
 from events.wire import decode
 
 GOOD: dict[str, object] = {
@@ -285,3 +285,20 @@ def test_a_large_body_is_referenced() -> None:
 def test_every_code_has_a_sentence_and_pointers_show_names_only() -> None:
     assert all(Reason(code, "").message for code in CODES)
     assert pointer_to("data", "as_of", 3, "jane@example.com") == "/data/as_of/3/?"
+
+
+@pytest.mark.parametrize("place", ["subject", "orgid"])
+def test_a_fan_out_that_names_an_org_may_have_meant_only_that_one(place: str) -> None:
+    named = {"subject": None, place: {"subject": "org/acme", "orgid": "acme"}[place]}
+    assert found(structured({"type": FANOUT_REQUESTED, **named})) == [("org_not_expected", f"/{place}")]
+
+
+def test_a_bare_fan_out_that_names_an_org_is_refused() -> None:
+    message = {"attributes": {"type": FANOUT_REQUESTED, "org_id": "acme"}, "messageId": "1"}
+    assert found(refused({}, json.dumps({"message": message}).encode())) == [("org_not_expected", "/org_id")]
+
+
+@pytest.mark.parametrize("pattern", ["", "a" * 65, "a/b", "[ab]", "a b", "ä*"])
+def test_a_pattern_that_no_org_can_match_is_refused(pattern: str) -> None:
+    rejection = structured({"type": FANOUT_REQUESTED, "subject": None, "data": {"include": ["ok", pattern]}})
+    assert found(rejection) == [("bad_value", "/data/include/1")]

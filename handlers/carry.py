@@ -1,0 +1,43 @@
+"""What happens to one decoded message, whatever door it came through: the push, the pull, or a batch."""
+
+from typing import Final
+
+from core.runs.errors import OrgError
+from core.runs.ports import PreconditionFailedError
+from core.runs.service import Handled
+from events.rejection import Judged, Rejection
+from events.types import Event, FleetEvent
+from handlers.bootstrap import App
+from handlers.process import Runtime
+
+REJECTED_PREFIX: Final = "rejected/"
+"""Where bodies go that are too large for event.rejected; a lifecycle rule of the bucket removes them after 30 days."""
+
+
+def carry(message: Judged, runtime: Runtime, *, until: float) -> Handled:
+    """Carry one event, or the news of a bad message, to its end, and count it; ``until`` as `Service.handle` has it."""
+    app = runtime.app
+    match message:
+        case Event():
+            handled = app.service.handle(message, until=until)
+        case FleetEvent():
+            handled = app.fanout.handle(message, until=until)
+        case Rejection():
+            handled = _rejected(message, app)
+    runtime.observer.handled(handled)
+    return handled
+
+
+def _rejected(rejection: Rejection, app: App) -> Handled:
+    """Tell the world of a bad message; a large body is kept in the bucket first, and referred to."""
+    reference = None
+    if rejection.needs_body_reference:
+        reference = REJECTED_PREFIX + rejection.id
+        try:
+            app.bucket.write(reference, rejection.body, if_generation_match=0, metadata={})
+        except PreconditionFailedError:
+            app.journal.info("rejected_body_kept_already", object=reference)  # an earlier delivery of this message
+        except OrgError as error:
+            app.journal.error(error.code.value, org_id=rejection.org_id, detail=error.detail, hint=error.hint)
+            return Handled("retry", error=error)
+    return app.service.reject(rejection, reference)
