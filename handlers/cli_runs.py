@@ -27,6 +27,7 @@ from handlers.cli_output import PlanOutput, ReportOutput, RunOutput, ScheduleOut
 if TYPE_CHECKING:
     from core.runs.ports import Bucket
     from handlers.local_run import Planned, World
+    from handlers.report_data import Picture
     from infra.settings import Settings
 
 # ruff: noqa: PLC0415 - each command imports what it needs, so that `emailsched --help` needs nothing
@@ -157,8 +158,8 @@ def report(
     from handlers.report import render
 
     settings = load_settings()
-    completed = _planned(target_of(target, settings), as_of, settings).completed
-    page = render(completed)
+    picture = _picture(target_of(target, settings), as_of, settings)
+    completed, page = picture.completed, render(picture)
     if out is not None:
         _write_page(out, page)
     if json:
@@ -179,6 +180,18 @@ def _planned(target: Target, as_of: date | None, settings: "Settings") -> "Plann
         if target.file is not None:
             return plan_file(target.file, target.org_id, as_of, world)
         return plan_org(bucket_to_look_at(target.org_id, settings), target.org_id, as_of, world)
+
+
+def _picture(target: Target, as_of: date | None, settings: "Settings") -> "Picture":
+    """Look at a file or at the live object of an org, for a report."""
+    from handlers.progress import progress
+    from handlers.report_data import picture_of_file, picture_of_org
+
+    world = local_world()
+    with progress(f"report {target.org_id}", settings.log_level):
+        if target.file is not None:
+            return picture_of_file(target.file, target.org_id, as_of, world)
+        return picture_of_org(bucket_to_look_at(target.org_id, settings), target.org_id, as_of, world)
 
 
 def bucket_to_look_at(org_id: OrgId, settings: "Settings") -> "Bucket":

@@ -23,9 +23,11 @@ from events.types import RUN_COMPLETED, Delivery, Outgoing
 from handlers.bootstrap import local_bus_file, open_bucket
 from handlers.cli_errors import CommandError, UsageError
 from handlers.cli_output import DemoOrg, DemoOutput
+from handlers.cli_runs import local_world
 from handlers.cli_tables import number, size
 from handlers.demo_server import DemoServer, demo_server
 from handlers.report import render
+from handlers.report_data import picture_of_org
 from infra.fence import object_name
 from infra.local_bus import read_messages
 from infra.settings import Settings
@@ -178,7 +180,8 @@ def _play(org_id: OrgId, contacts: int, stage: _Stage) -> DemoOrg:
         and planned == _generation(stage.bucket, org_id),
     )
     report = stage.folder / f"report-{org_id}.html"
-    report.write_text(render(first.completed), encoding="utf-8")
+    picture = picture_of_org(stage.bucket, org_id, first.completed.as_of, local_world())
+    report.write_text(render(picture), encoding="utf-8")
     return DemoOrg(
         org_id=org_id,
         contacts=contacts,

@@ -58,7 +58,12 @@ class Planned:
     @property
     def completed(self) -> RunCompleted:
         """The completion that a run would publish, with the generation that was read."""
-        return replace(self.result.completed, replayed=False, generation=self.generation)
+        return completion_of(self.result, self.generation)
+
+
+def completion_of(result: Reconciled, generation: int | None) -> RunCompleted:
+    """Return the completion that a run would publish, with the generation that was read."""
+    return replace(result.completed, replayed=False, generation=generation)
 
 
 def new_run_id() -> str:

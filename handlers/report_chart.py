@@ -76,7 +76,7 @@ def draw(volume: Volume, first: date, cap: int | None, over_cap: Sequence[date])
     names, members = _series_names(volume, days)
     counts = [_count(volume.get(day, {}), members, len(names)) for day in days]
     totals = [sum(count) for count in counts]
-    top = _axis_top(max(totals, default=0), cap)
+    top = axis_top(max(totals, default=0), cap)
     step = (WIDTH - _LEFT - _RIGHT) / DAYS
     height = HEIGHT - _TOP - _BOTTOM
     marked = frozenset(over_cap)
@@ -121,7 +121,7 @@ def _count(types: Mapping[str, int], members: Mapping[str, int], series: int) ->
     return tuple(out)
 
 
-def _axis_top(fullest: int, cap: int | None) -> int:
+def axis_top(fullest: int, cap: int | None) -> int:
     """Return the end of the axis: a round number above the fullest day, and above the cap where that is near."""
     wanted = max(fullest, 1)
     if cap is not None and cap <= wanted * _CAP_SHOWN_UP_TO:
