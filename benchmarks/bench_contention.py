@@ -25,6 +25,7 @@ from pathlib import Path
 
 from core.runs.errors import OrgError
 from core.runs.org_run import Batch, Ports, run_org
+from core.runs.planning_job import InProcessPlanner
 from core.runs.ports import Clock, Commit, Transfer
 from events.types import RUN_REQUESTED, Event, OrgId, RunRequested
 from infra.clock import SystemClock
@@ -141,7 +142,7 @@ def work(folder: Path, machine: int, runs: int, *, lease: bool, one_disk: bool) 
         )
         if lease
         else NoLease(),
-        store=AppendingStore(),
+        planner=InProcessPlanner(AppendingStore(), clock, journal),
         bus=MemoryBus(),
         clock=clock,
         journal=journal,

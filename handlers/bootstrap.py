@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.fanout import Fanout, HandOn, carried_out_here, published_requests
 from core.runs.org_run import Ports
+from core.runs.planning_job import InProcessPlanner
 from core.runs.ports import Bucket, Bus, Clock, Journal, Lease, OrgStore
 from core.runs.service import Service
 from infra.clock import SystemClock
@@ -77,7 +78,7 @@ def build(settings: Settings) -> App:
             space=DiskSpace(orgs_folder, journal, reserve_bytes=settings.disk_reserve_mb * 1_000_000),
         ),
         lease=open_lease(settings, bucket, clock, journal),
-        store=store,
+        planner=InProcessPlanner(store, clock, journal),
         bus=bus,
         clock=clock,
         journal=journal,

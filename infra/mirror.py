@@ -92,12 +92,12 @@ class MirrorSync:
                 folder = open_folder(self._data_dir, org_id)
                 record = self._refresh(folder, org_id, transfer)
                 if record is None:
-                    copy = self._new_org(folder, org_id, create=create)
+                    copy = self._new_org(folder, org_id, lock, create=create)
                 else:
                     self._require_sound(folder, record, org_id)
                     # What a killed run left in the working copy, sidecars included, is undone here or thrown away.
                     self._copy_proven(folder.mirror, folder.working, org_id, lock)
-                    copy = WorkingCopy(org_id, str(folder.working), record.generation, record.object_replaced)
+                    copy = WorkingCopy(org_id, str(folder.working), record.generation, record.object_replaced, lock)
                 self._held[org_id] = _Held(copy, lock)
             except BaseException:
                 os.close(lock)
@@ -158,13 +158,13 @@ class MirrorSync:
         except LockTimeoutError:
             raise OrgError(ErrorCode.DATABASE_BUSY, org_id, "another run has the org's files on this machine") from None
 
-    def _new_org(self, folder: OrgFolder, org_id: OrgId, *, create: bool) -> WorkingCopy:
+    def _new_org(self, folder: OrgFolder, org_id: OrgId, lock: int, *, create: bool) -> WorkingCopy:
         if not create:
             raise OrgError(ErrorCode.OBJECT_MISSING, org_id)
         folder.forget_mirror()
         folder.discard_working()
         create_empty(str(folder.working))
-        return WorkingCopy(org_id, str(folder.working), 0, object_replaced=False)
+        return WorkingCopy(org_id, str(folder.working), 0, object_replaced=False, lock=lock)
 
     def _refresh(self, folder: OrgFolder, org_id: OrgId, transfer: Transfer) -> MirrorRecord | None:
         """Bring the mirror to the live generation; None where there is no object."""

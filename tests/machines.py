@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from core.runs.org_run import Ports
+from core.runs.planning_job import InProcessPlanner
 from core.runs.service import Handled, Service
 from events.payloads import RunCompleted
 from events.types import RUN_REQUESTED, Event, OrgId, RunRequested
@@ -56,7 +57,7 @@ class Machine:
                 new_token=new_token,
             ),
             lease=BucketLease(bucket, self.clock, self.journal, new_token=new_token, renews=False),
-            store=SqliteOrgStore(),
+            planner=InProcessPlanner(SqliteOrgStore(), self.clock, self.journal),
             bus=self.bus,
             clock=self.clock,
             journal=self.journal,

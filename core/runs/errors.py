@@ -42,6 +42,8 @@ class ErrorCode(StrEnum):
     VERSIONING_OFF = "versioning_off"
     GENERATION_MISSING = "generation_missing"
     BACKUP_EXISTS = "backup_exists"
+    PLANNER_LOST = "planner_lost"
+    ORG_TOO_LARGE = "org_too_large"
 
 
 class ErrorSpec(NamedTuple):
@@ -125,6 +127,13 @@ ERRORS: Final[Mapping[ErrorCode, ErrorSpec]] = MappingProxyType(
             "turn Object Versioning on for the bucket, or set ALLOW_UNVERSIONED_BUCKET=1 and accept no way back",
         ),
         ErrorCode.GENERATION_MISSING: ErrorSpec("reject", "name one that `emailsched versions <org>` lists"),
+        ErrorCode.PLANNER_LOST: ErrorSpec(
+            "retry",
+            "the process that planned the org ended; signal 9 means that memory ran out: lower RUN_SLOTS or add some",
+        ),
+        ErrorCode.ORG_TOO_LARGE: ErrorSpec(
+            "fail", "send this org's events to a larger machine, or raise the limit named if the machine bears it"
+        ),
         ErrorCode.BACKUP_EXISTS: ErrorSpec("retry", "a backup of this second exists, and none is ever replaced"),
     }
 )

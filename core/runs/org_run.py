@@ -1,35 +1,30 @@
 """The run of one org: rooms 4 to 10, top to bottom. What is not in the object did not happen."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Final, Protocol
 
-import msgspec
 from msgspec.structs import replace
 
-from core.runs.changes import apply_events
 from core.runs.errors import ErrorCode, OrgError
+from core.runs.planning_job import JobDone, PlanningJob, Steps
 from core.runs.ports import (
     Bus,
     Clock,
     Journal,
     Lease,
     Message,
-    OrgDatabase,
-    OrgStore,
     PreconditionFailedError,
-    StoredRun,
     Sync,
     Transfer,
     Uploaded,
     WorkingCopy,
 )
-from core.runs.reconcile import Order, Reconciled, reconcile
 from core.runs.status_board import StatusBoard, post_completed, version_facts
 from events.encode import encode
-from events.ids import completion_id, run_id
+from events.ids import completion_id
 from events.payloads import RequestCounts, RunCompleted
 from events.types import ConfigChanged, Event, EventKey, OrgId, Outgoing, RunRequested
 
@@ -76,13 +71,24 @@ def batch_key(event: Event) -> BatchKey:
             return None, False, False, None
 
 
+class Planner(Protocol):
+    """Carries out rooms 6 to 8, in this process or in another one; safe between threads."""
+
+    def carry_out(self, job: PlanningJob, lock: int | None) -> JobDone:
+        """Do what ``planning_job.carry_out`` does; whoever writes the file holds ``lock`` (a descriptor) open meanwhile.
+
+        Raises OrgError as that does, and PLANNER_LOST where the process that planned is gone: nothing else is harmed.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything that a run needs of the world."""
 
     sync: Sync
     lease: Lease
-    store: OrgStore
+    planner: Planner
     bus: Bus
     clock: Clock
     journal: Journal
@@ -91,22 +97,13 @@ class Ports:
     """None: nobody asks how the last run ended."""
 
 
-@dataclass(slots=True)
 class _Account:
     """What one run cost: bytes and requests, and seconds per step."""
 
-    clock: Clock
-    transfer: Transfer = field(default_factory=Transfer)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Add the time spent in a block to a step."""
-        started = self.clock.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + self.clock.monotonic() - started
+    def __init__(self, clock: Clock) -> None:
+        self.transfer = Transfer()
+        self.steps = Steps(clock)
+        self.step = self.steps.step
 
 
 Slot = Callable[[Batch, float], AbstractContextManager[None]]
@@ -145,86 +142,52 @@ def _attempt(batch: Batch, ports: Ports, account: _Account) -> Mapping[EventKey,
         )
         if copy.object_replaced:
             ports.journal.warning("object_replaced", org_id=batch.org_id, generation=copy.generation)
-        # Closed also where the run fails: the next run writes the file.
-        with closing(ports.store.open(copy.file, batch.org_id)) as db:
-            return _with_copy(batch, ports, account, copy, db)
+        done = ports.planner.carry_out(_job(batch, copy), copy.lock)
+        for name, seconds in done.seconds.items():
+            account.steps.add(name, seconds)
+        completions = dict(done.known)
+        for completed in {c.run_id: c for c in completions.values()}.values():
+            _publish(completed, ports)
+        if done.failure is not None:
+            ports.journal.warning(done.failure.code.value, org_id=batch.org_id, detail=done.failure.detail)
+        if done.completed is not None:
+            completions.update(dict.fromkeys(done.fresh, _commit(done.completed, ports, account, copy)))
+        return completions
     finally:
         ports.sync.done(copy)
 
 
-def _with_copy(
-    batch: Batch, ports: Ports, account: _Account, copy: WorkingCopy, db: OrgDatabase
-) -> Mapping[EventKey, RunCompleted]:
-    migrated = db.migrate()
-    keys = tuple(dict.fromkeys(event.key for event in batch.events))
-    known = db.runs_of_events(keys)
-    completions = {key: _replay(run) for key, run in known.items()}
-    for completed in {c.run_id: c for c in completions.values()}.values():
-        _publish(completed, ports)
-    fresh: dict[EventKey, Event] = {}
-    for event in batch.events:
-        if event.key not in known:
-            fresh.setdefault(event.key, event)
-    if fresh:
-        try:
-            completed = _run_fresh(batch, tuple(fresh.values()), ports, account, copy, db, migrated=migrated)
-        except OrgError as error:
-            if not known:
-                raise
-            # What is done stays done, whatever is wrong with the others: those come again alone, and hear it then.
-            ports.journal.warning(error.code.value, org_id=batch.org_id, detail=error.detail)
-            return completions
-        completions.update(dict.fromkeys(fresh, completed))
-    return completions
-
-
-def _run_fresh(  # the rest of the rooms needs all that was prepared
-    batch: Batch,
-    fresh: tuple[Event, ...],
-    ports: Ports,
-    account: _Account,
-    copy: WorkingCopy,
-    db: OrgDatabase,
-    *,
-    migrated: bool,
-) -> RunCompleted:
-    keys = tuple(event.key for event in fresh)
-    order = Order(
+def _job(batch: Batch, copy: WorkingCopy) -> PlanningJob:
+    return PlanningJob(
         org_id=batch.org_id,
-        run_id=run_id(batch.org_id, copy.generation, keys),
-        event_keys=keys,
+        file=copy.file,
+        generation=copy.generation,
+        events=batch.events,
         as_of=batch.as_of,
         force=batch.force,
     )
-    with account.step("apply"):
-        applied = apply_events(db, fresh, ports.clock)
-    if applied:
-        ports.journal.info("applied", org_id=order.org_id, run_id=order.run_id, events=len(fresh))
-    with account.step("plan"):
-        result = reconcile(db, order, ports.clock, ports.journal, written=migrated or applied)
-    _journal_plan(result, ports.journal)
+
+
+def _commit(planned: RunCompleted, ports: Ports, account: _Account, copy: WorkingCopy) -> RunCompleted:
+    """Rooms 9 and 10: send the working copy up if the run changed it, post the status, publish."""
     uploaded = Uploaded(copy.generation, 0)
-    if result.changed:
-        with account.step("commit"):
-            for warning in db.write(result.commit):
-                ports.journal.warning(warning, org_id=order.org_id, run_id=order.run_id)
-            db.close()
-        ports.journal.info("sync_up", org_id=order.org_id, run_id=order.run_id)
+    if planned.changed:
+        ports.journal.info("sync_up", org_id=planned.org_id, run_id=planned.run_id)
         with account.step("sync_up"):
-            facts = version_facts(result.completed)
-            uploaded = ports.sync.up(copy, run_id=order.run_id, facts=facts, transfer=account.transfer)
+            facts = version_facts(planned)
+            uploaded = ports.sync.up(copy, run_id=planned.run_id, facts=facts, transfer=account.transfer)
         ports.journal.info(
             "synced",
-            org_id=order.org_id,
-            run_id=order.run_id,
+            org_id=planned.org_id,
+            run_id=planned.run_id,
             direction="up",
             generation=uploaded.generation,
             bytes_up=account.transfer.bytes_up,
         )
     with account.step("status"):
-        completed = _first_publication(result, account, copy, uploaded)
+        completed = _first_publication(planned, account, copy, uploaded)
         post_completed(ports.statuses, completed, ports.clock, ports.journal, account.transfer)
-    completed = _first_publication(result, account, copy, uploaded)  # the status was a request, too
+    completed = _first_publication(planned, account, copy, uploaded)  # the status was a request, too
     _publish(completed, ports)
     _journal_completion(completed, account, ports.journal)
     return completed
@@ -244,7 +207,7 @@ def _journal_completion(completed: RunCompleted, account: _Account, journal: Jou
         requests_class_b=account.transfer.requests_class_b,
         pages_changed=completed.pages_changed,
         durations_seconds=completed.durations_seconds,
-        **_rates(completed, account.seconds),
+        **_rates(completed, account.steps.seconds),
     )
 
 
@@ -259,29 +222,12 @@ def _rates(completed: RunCompleted, seconds: Mapping[str, float]) -> dict[str, f
     }
 
 
-def _journal_plan(result: Reconciled, journal: Journal) -> None:
-    completed = result.completed
-    journal.info(
-        "planned",
-        org_id=completed.org_id,
-        run_id=completed.run_id,
-        changed=completed.changed,
-        **{name: getattr(completed.counts, name) for name in completed.counts.__struct_fields__},
-    )
-    if completed.cap_exceeded_days:
-        journal.warning(
-            "cap_exceeded", org_id=completed.org_id, run_id=completed.run_id, days=len(completed.cap_exceeded_days)
-        )
-    for warning in completed.warnings:
-        journal.warning(warning, org_id=completed.org_id, run_id=completed.run_id)
-
-
-def _first_publication(result: Reconciled, account: _Account, copy: WorkingCopy, uploaded: Uploaded) -> RunCompleted:
+def _first_publication(planned: RunCompleted, account: _Account, copy: WorkingCopy, uploaded: Uploaded) -> RunCompleted:
     """Add what is known only after the upload; a repeated publication comes from the record and lacks it."""
     transfer = account.transfer
-    warnings = result.completed.warnings
+    warnings = planned.warnings
     return replace(
-        result.completed,
+        planned,
         replayed=False,
         generation=uploaded.generation,
         parent_generation=copy.generation,
@@ -289,13 +235,9 @@ def _first_publication(result: Reconciled, account: _Account, copy: WorkingCopy,
         bytes_up=transfer.bytes_up,
         requests=RequestCounts(a=transfer.requests_class_a, b=transfer.requests_class_b),
         pages_changed=transfer.pages_changed,
-        durations_seconds={name: round(seconds, 3) for name, seconds in account.seconds.items()},
+        durations_seconds={name: round(seconds, 3) for name, seconds in account.steps.seconds.items()},
         warnings=(*warnings, "object_replaced") if copy.object_replaced else warnings,
     )
-
-
-def _replay(run: StoredRun) -> RunCompleted:
-    return msgspec.json.decode(run.completion_json, type=RunCompleted)
 
 
 def _publish(completed: RunCompleted, ports: Ports) -> None:

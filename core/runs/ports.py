@@ -126,6 +126,8 @@ class WorkingCopy:
     generation: int
     object_replaced: bool
     """The object's metadata does not name the generation before it: somebody outside replaced it (restore, upload)."""
+    lock: int | None = None
+    """A descriptor that says the org's files are in use: another process that writes them keeps it open, too."""
 
 
 class Uploaded(NamedTuple):

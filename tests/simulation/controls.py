@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from core.runs import org_run, service
+from core.runs import org_run, planning_job, service
 from infra import disk_space, fence, lease, mirror, org_folder
 from tests.simulation.mutation import Mutation
 from tests.simulation.scene import NO_FOCUS
@@ -35,11 +35,11 @@ CONTROLS: Final = (
         (
             Mutation(
                 org_run,
-                "_run_fresh",
-                "uploaded = ports.sync.up(copy, run_id=order.run_id, facts=facts, transfer=account.transfer)",
+                "_commit",
+                "uploaded = ports.sync.up(copy, run_id=planned.run_id, facts=facts, transfer=account.transfer)",
                 "\n            try:\n"
                 "                uploaded = "
-                "ports.sync.up(copy, run_id=order.run_id, facts=facts, transfer=account.transfer)\n"
+                "ports.sync.up(copy, run_id=planned.run_id, facts=facts, transfer=account.transfer)\n"
                 "            except PreconditionFailedError: pass",
             ),
         ),
@@ -104,10 +104,10 @@ CONTROLS: Final = (
         "events are known by their ids",
         (
             Mutation(
-                org_run,
-                "_with_copy",
-                "known = db.runs_of_events(keys)",
-                "known = {}; db.runs_of_events(keys)",
+                planning_job,
+                "carry_out",
+                "known = db.runs_of_events(tuple(dict.fromkeys(event.key for event in job.events)))",
+                "known = {}; db.runs_of_events(())",
             ),
         ),
     ),
@@ -116,7 +116,7 @@ CONTROLS: Final = (
         (
             Mutation(
                 org_run,
-                "_with_copy",
+                "_attempt",
                 "_publish(completed, ports)",
                 "pass",
             ),
@@ -127,10 +127,10 @@ CONTROLS: Final = (
         (
             Mutation(
                 org_run,
-                "_run_fresh",
+                "_commit",
                 "uploaded = Uploaded(copy.generation, 0)",
                 "uploaded = Uploaded(copy.generation, 0); "
-                "_publish(_first_publication(result, account, copy, uploaded), ports)",
+                "_publish(_first_publication(planned, account, copy, uploaded), ports)",
             ),
         ),
     ),
@@ -258,7 +258,7 @@ CONTROLS: Final = (
     ),
     Control(
         "known events are done, whatever becomes of the others",
-        (Mutation(org_run, "_with_copy", "if not known:", "if True:"),),
+        (Mutation(planning_job, "carry_out", "if not known:", "if True:"),),
         {"dated": True, "acks_lost": 0.4, "duplicates": 0.8, "orgs": 1, "machines": 1, "letters": 12, "waiters_max": 8},
     ),
     Control(

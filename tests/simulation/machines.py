@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 from core.runs.org_run import Ports
+from core.runs.planning_job import InProcessPlanner
 from core.runs.ports import Clock, Lease, Transfer, Uploaded, WorkingCopy
 from core.runs.service import Service
 from events.types import OrgId
@@ -273,7 +274,7 @@ class Host:
         ports = Ports(
             sync=WatchedSync(world, make_sync, new_token),
             lease=lease,
-            store=TinyStore(_Steps(scheduler)),
+            planner=InProcessPlanner(TinyStore(_Steps(scheduler)), clock, journal),
             bus=SimBus(world.bus, scheduler, world.observer.about_to_publish),
             clock=clock,
             journal=journal,
