@@ -5,7 +5,7 @@ Absent information is ``null``, never a missing field: a consumer may rely on ev
 """
 
 from datetime import date
-from typing import Annotated, NewType
+from typing import Annotated, Literal, NewType
 
 from msgspec import Meta, Struct
 
@@ -99,6 +99,92 @@ class RunChecksums(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     schedules_after: str
 
 
+ItemIndex = Annotated[int, Meta(ge=0, description="Position in the event's items as they were sent, from 0.")]
+
+ClaimRefusal = Literal[
+    "on_hold", "no_such_row", "not_ours", "skipped", "row_changed", "date_past", "contact_suppressed", "replan_first"
+]
+"""Why a claim is refused; docs/data-events.md says what each means to the sender."""
+
+
+class RowIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a mail is known by: contact, type, campaign instance and event date; a follow-up by contact and parent."""
+
+    contact_id: int
+    email_type: str
+    event_date: str
+    campaign_instance_id: int | None
+    parent_schedule_id: int | None
+
+
+class ClaimGranted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """This mail, and no other, may be sent."""
+
+    index: ItemIndex
+    id: Annotated[int, Meta(description="email_schedules.id of the row.")]
+    row: RowIdentity
+
+
+class ClaimRefused(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """This mail must not be sent."""
+
+    index: ItemIndex
+    id: Annotated[int | None, Meta(description="email_schedules.id of the row; null: there is none.")]
+    row: RowIdentity
+    code: ClaimRefusal
+
+
+class EventClaims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The claims of one mail.reported, each in one of two lists."""
+
+    event: EventRef
+    granted: tuple[ClaimGranted, ...]
+    refused: tuple[ClaimRefused, ...]
+
+
+class RejectedReason(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing that is wrong with a message, and where. Never the value itself: it may be personal data."""
+
+    code: Code
+    pointer: Annotated[
+        str, Meta(description="JSON pointer into the event in structured form; '' is the whole message.")
+    ]
+    message: Annotated[str, Meta(description="What is wrong, for a person; names what was expected.")]
+
+
+class ItemsRejected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Items of one event that the run refused for good; event.rejected says the same beside it."""
+
+    event: EventRef
+    reasons: Annotated[tuple[RejectedReason, ...], Meta(min_length=1)]
+
+
+class ItemCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a run did with the items of its contact.changed and mail.reported events."""
+
+    upserts_applied: Count = 0
+    upserts_stale: Annotated[Count, Meta(description="Older than what was applied to the contact already.")] = 0
+    upserts_of_deleted: Annotated[Count, Meta(description="Of a deleted contact that nobody resubscribed.")] = 0
+    deletes: Count = 0
+    unsubscribes: Count = 0
+    resubscribes: Count = 0
+    resubscribes_stale: Annotated[Count, Meta(description="Older than the unsubscribe or the delete.")] = 0
+    enrolments: Count = 0
+    enrolments_repeated: Annotated[Count, Meta(description="The contact was enrolled so already.")] = 0
+    clicks: Count = 0
+    answers: Count = 0
+    dropped_deleted: Annotated[Count, Meta(description="Enrolments, clicks, answers of a deleted contact.")] = 0
+    parked: Annotated[Count, Meta(description="Wait from now on for a contact or a campaign instance.")] = 0
+    unparked: Annotated[Count, Meta(description="Had waited; counted with their kind, too.")] = 0
+    parked_expired: Annotated[Count, Meta(description="Waited 7 days in vain.")] = 0
+    claims_granted: Count = 0
+    claims_refused: Count = 0
+    facts_recorded: Count = 0
+    facts_inserted: Annotated[Count, Meta(description="Of the facts recorded, those of mails without a row.")] = 0
+    facts_stale: Annotated[Count, Meta(description="Said nothing that the row does not say, or an earlier stage.")] = 0
+    rejected: Annotated[Count, Meta(description="Refused by the run; what the door refused is not counted.")] = 0
+
+
 class RunCompleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A run ended well.
 
@@ -137,6 +223,9 @@ class RunCompleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     durations_seconds: Annotated[dict[str, Seconds] | None, Meta(description="Seconds per step.")]
     checksums: RunChecksums
     warnings: tuple[Code, ...]
+    items: Annotated[ItemCounts, Meta(description="What became of contact changes and mail reports.")] = ItemCounts()
+    claims: Annotated[tuple[EventClaims, ...], Meta(description="Only what is granted here may be sent.")] = ()
+    rejected_items: tuple[ItemsRejected, ...] = ()
 
 
 class RunFailed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -149,16 +238,6 @@ class RunFailed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hint: Annotated[str, Meta(description="What to do next, for a person.")]
     retryable: Annotated[bool, Meta(description="True: the same event may succeed later without a change.")]
     run_id: RunIdField | None
-
-
-class RejectedReason(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing that is wrong with a message, and where. Never the value itself: it may be personal data."""
-
-    code: Code
-    pointer: Annotated[
-        str, Meta(description="JSON pointer into the event in structured form; '' is the whole message.")
-    ]
-    message: Annotated[str, Meta(description="What is wrong, for a person; names what was expected.")]
 
 
 class EventRejected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -86,9 +86,10 @@ def schedule_file(file: Path, order: Order, world: World, events: Sequence[Event
         copy = private_copy(str(file), folder)
         _require_sound(copy.file, order.org_id)
         with closing(world.store.open(copy.file, order.org_id)) as db:
-            written = db.migrate()
-            written |= apply_events(db, events, world.clock)
-            result = reconcile(db, order, world.clock, world.journal, written=written)
+            migrated = db.migrate()
+            applied = apply_events(db, events, world.clock, on_hold=False)
+            written = migrated or applied.written
+            result = reconcile(db, order, world.clock, world.journal, written=written, applied=applied)
             if result.changed:
                 world.journal.info("planned", org_id=order.org_id, run_id=order.run_id)
                 warnings = _write(db, result.commit)

@@ -5,6 +5,7 @@ Nobody sees the working copy before it is uploaded: an error discards all of it,
 
 from collections.abc import Iterable
 
+from core.runs.applied import Applied
 from core.runs.campaign_changes import judge_campaigns_change
 from core.runs.config_changes import judge_config_change
 from core.runs.ports import Clock, OrgDatabase
@@ -13,9 +14,10 @@ from events.change_payloads import CampaignChanged, ConfigChanged
 from events.types import Event, OrgId
 
 
-def apply_events(db: OrgDatabase, events: Iterable[Event], clock: Clock) -> bool:
-    """Write what the events change, in their order of arrival; says whether anything was written (R93).
+def apply_events(db: OrgDatabase, events: Iterable[Event], clock: Clock, *, on_hold: bool) -> Applied:  # noqa: ARG001 - claims come with mail.reported
+    """Write what the events change, in their order of arrival; says what was written and what they are told.
 
+    ``on_hold``: the org is on hold. Data is recorded all the same, claims are refused.
     Raises OrgError: CONFIG_INVALID, CONFIG_MISSING, and what the database raises; the working copy is worthless then.
     """
     at = clock.now_utc().strftime(TIMESTAMP_FORMAT)
@@ -28,7 +30,7 @@ def apply_events(db: OrgDatabase, events: Iterable[Event], clock: Clock) -> bool
                 written |= _change_config(db, change, at, clock, event.org_id)
             case _:  # the others change nothing: they only ask for the run
                 continue
-    return written
+    return Applied(written=written)
 
 
 def _change_campaigns(db: OrgDatabase, change: CampaignChanged, at: str) -> bool:

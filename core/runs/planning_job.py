@@ -123,11 +123,12 @@ def _run(
         force=job.force,
     )
     with steps.step("apply"):
-        applied = apply_events(db, events, steps.clock)
-    if applied:
+        applied = apply_events(db, events, steps.clock, on_hold=False)
+    if applied.written:
         journal.info("applied", org_id=order.org_id, run_id=order.run_id, events=len(events))
     with steps.step("plan"):
-        result = reconcile(db, order, steps.clock, journal, written=migrated or applied)
+        written = migrated or applied.written
+        result = reconcile(db, order, steps.clock, journal, written=written, applied=applied)
     _journal_plan(result, journal)
     if result.changed:
         with steps.step("commit"):

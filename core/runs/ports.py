@@ -248,6 +248,8 @@ class Commit:
     event_keys: tuple[EventKey, ...]
     change_log_ids: tuple[int, ...] = field(default=())
     """Rows of campaign_change_log that this run answers (R58)."""
+    parked_before: str | None = None
+    """Parked items of before this moment (UTC) have waited in vain, and go."""
 
 
 class OrgDatabase(ChangeStore, Protocol):

@@ -13,6 +13,7 @@ from core.planning.config import Config, ConfigError, parse_config, row_in_force
 from core.planning.diff import Difference, diff_issues, diff_schedule
 from core.planning.ledger import ConservationError
 from core.planning.plan import Plan, plan
+from core.runs.applied import NOTHING_APPLIED, Applied
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.planning_date import own_date, require_committable, require_plannable
 from core.runs.ports import Checkpoint, Clock, Commit, Journal, OrgDatabase, StoredRun
@@ -68,10 +69,13 @@ def effective_config(db: OrgDatabase, clock: Clock, org_id: str, run_time: datet
         raise OrgError(ErrorCode.CONFIG_INVALID, org_id, where + str(error)) from error
 
 
-def reconcile(db: OrgDatabase, order: Order, clock: Clock, journal: Journal, *, written: bool) -> Reconciled:
+def reconcile(
+    db: OrgDatabase, order: Order, clock: Clock, journal: Journal, *, written: bool, applied: Applied = NOTHING_APPLIED
+) -> Reconciled:
     """Plan one org and compare with what is stored; writes nothing.
 
-    ``written``: the working copy has been written to already, by migrations or by events, so that this run commits.
+    ``written``: the working copy has been written to already, by migrations or by events, so that this run commits;
+    ``applied`` is what the events did.
     Raises OrgError: CONFIG_INVALID, AS_OF_REFUSED, CONSERVATION_FAILED, CHECK_FAILED, and what reading raises.
     """
     started = clock.now_utc()
@@ -89,11 +93,19 @@ def reconcile(db: OrgDatabase, order: Order, clock: Clock, journal: Journal, *, 
     change_log_ids = tuple(db.open_change_log_ids())
     changed = written or not difference.changes.is_empty or not issues.is_empty or bool(change_log_ids)
     last = db.last_checkpoint()
-    if last is not None and last.schedules_after_checksum not in {None, digest.hex_digest(difference.before)}:
+    before = digest.hex_digest(difference.before + applied.taken)
+    if last is not None and last.schedules_after_checksum not in {None, before}:
         warnings = (*warnings, "schedule_edited")
     volume = volumes(planned.rows)
     completed = _completed(order, config, today, reading, planned, difference, volume, changed=changed)
-    completed = replace(completed, warnings=warnings)
+    completed = replace(
+        completed,
+        warnings=(*warnings, *applied.warnings),
+        checksums=replace(completed.checksums, schedules_before=before),
+        items=applied.counts if changed else replace(applied.counts, parked_expired=0),  # they expire where one writes
+        claims=applied.claims,
+        rejected_items=applied.rejected,
+    )
     commit = Commit(
         schedule=difference.changes,
         issues=issues,
@@ -101,6 +113,7 @@ def reconcile(db: OrgDatabase, order: Order, clock: Clock, journal: Journal, *, 
         run=StoredRun(order.run_id, encode_data(completed)),
         event_keys=order.event_keys,
         change_log_ids=change_log_ids,
+        parked_before=applied.parked_before,
     )
     return Reconciled(planned, config, difference, issues, volume, completed, commit)
 
