@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from werkzeug.wsgi import ClosingIterator
 
 from core.runs.errors import ErrorCode, OrgError
-from handlers import answers
+from handlers import answers, operator_pages
 from handlers.process import Process
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Frame:
         self._app = app
         self._process = process
         self._places = threading.BoundedSemaphore(places)
+        self._pages = operator_pages.OperatorPages(process)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Serve one request (PEP 3333)."""
@@ -45,11 +46,16 @@ class Frame:
             full = OrgError(ErrorCode.WAITERS_FULL, detail="every place at the door is taken")
             return _refuse(answers.come_again(full), start_response)
         try:
-            response = self._app(environ, start_response)
+            is_page = path == operator_pages.PREFIX or path.startswith(f"{operator_pages.PREFIX}/")
+            response = self._page(environ, start_response) if is_page else self._app(environ, start_response)
         except BaseException:
             self._places.release()
             raise
         return ClosingIterator(response, [self._places.release])
+
+    def _page(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        status, headers, body = operator_pages.respond(self._pages.answer(environ))
+        return _send(status, headers, body, start_response)
 
     def _readiness(self, start_response: "StartResponse") -> Iterable[bytes]:
         runtime = self._process.peek()

@@ -200,6 +200,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    operator_password: (
+        Annotated[
+            Secret,
+            Meta(
+                description="password of the pages for people at /orgs, user operator; without it there are none",
+                extra={"allowed": "16 to 200 characters without blanks at the ends"},
+            ),
+        ]
+        | None
+    ) = None
     allow_unauthenticated: Annotated[
         bool, Meta(description="listen beyond this machine without checking who sends; anybody can then start runs")
     ] = False

@@ -13,6 +13,11 @@ _SHOWN_CHARACTERS_MAX: Final = 80
 """A longer value is not repeated in a message: it may be a key that was pasted into the wrong variable."""
 
 
+PASSWORD_CHARACTERS_MIN: Final = 16
+PASSWORD_CHARACTERS_MAX: Final = 200
+"""A password that people type; whoever guesses has to guess this much."""
+
+
 class Setting(NamedTuple):
     """One row of the table, as documentation and messages show it."""
 
@@ -38,7 +43,7 @@ def rows_of(struct: type[msgspec.Struct]) -> tuple[Setting, ...]:
 def parse(setting: Setting, text: str) -> object:
     """Convert one text to its field's type; raises ValueError (its message may hold the text: do not show it)."""
     if setting.secret:
-        return _service_account_key(text)
+        return _service_account_key(text) if setting.name.endswith("_JSON") else _password(text)
     if setting.type is Path:
         return Path(text).expanduser().absolute()
     if get_origin(setting.type) is Literal:
@@ -65,6 +70,12 @@ def _service_account_key(text: str) -> Secret:
         key.get(name) for name in ("client_email", "private_key", "token_uri")
     ):
         raise ValueError("service_account")
+    return Secret(text)
+
+
+def _password(text: str) -> Secret:
+    if not PASSWORD_CHARACTERS_MIN <= len(text) <= PASSWORD_CHARACTERS_MAX:
+        raise ValueError("password")
     return Secret(text)
 
 

@@ -170,7 +170,7 @@ def test_the_table_documents_every_setting() -> None:
         assert setting.name == setting.field.upper()
         assert setting.allowed
         assert setting.description
-    assert [setting.name for setting in SETTINGS if setting.secret] == ["GCS_KEYFILE_JSON"]
+    assert [setting.name for setting in SETTINGS if setting.secret] == ["GCS_KEYFILE_JSON", "OPERATOR_PASSWORD"]
 
 
 def test_the_written_default_of_every_setting_is_accepted_and_changes_nothing() -> None:
