@@ -56,20 +56,7 @@ def civil(days: Int32) -> tuple[Int32, Int32, Int32]:
     return year.astype(np.int32), month.astype(np.int32), day.astype(np.int32)
 
 
-def year_of(days: Int32) -> Int32:
-    """Return the calendar year of each day number."""
-    return days.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int32) + np.int32(1970)
-
-
 def anniversary(month: Int32, day: Int32, year: Int32) -> Int32:
     """Return the anniversary of (month, day) in each year; 29 February is 28 February in other years (R30)."""
     leap_day = (month == 2) & (day == 29)
     return day_numbers(year, month, np.where(leap_day & ~is_leap(year), np.int32(28), day).astype(np.int32))
-
-
-def next_anniversary(month: Int32, day: Int32, today: int) -> tuple[Int32, Int32]:
-    """Return the first anniversary on or after ``today`` and its year, each computed from the original date (R30)."""
-    this_year = np.full(len(month), to_date(today).year, dtype=np.int32)
-    in_this_year = anniversary(month, day, this_year)
-    year = np.where(in_this_year >= today, this_year, this_year + 1).astype(np.int32)
-    return anniversary(month, day, year), year

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.planning.calendar import anniversary, civil, day_number, next_anniversary, to_date
+from core.planning.almanac import month_day_of, next_anniversaries, year_of
+from core.planning.calendar import day_number, to_date
 from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64
 from core.planning.config import Config
 from core.planning.contacts import Contacts
@@ -73,7 +74,7 @@ def occurrences(frame: Frame, *, aep_superseded: bool) -> list[Occurrences]:
 def _birthdays(frame: Frame, reachable: Bool) -> Occurrences:
     contact = np.flatnonzero(reachable & (frame.contacts.birth_day != NO_DAY))
     born = frame.contacts.birth_day[contact]
-    event, previous = _around_today(born, frame.today)
+    event, previous = next_anniversaries(month_day_of(born), frame.today)
     return Occurrences(
         email_type="birthday",
         contact=contact,
@@ -89,7 +90,7 @@ def _birthdays(frame: Frame, reachable: Bool) -> Occurrences:
 def _effective_dates(frame: Frame, reachable: Bool) -> Occurrences:
     contact = np.flatnonzero(reachable & (frame.contacts.effective_day != NO_DAY))
     start = frame.contacts.effective_day[contact]
-    event, previous = _around_today(start, frame.today)
+    event, previous = next_anniversaries(month_day_of(start), frame.today)
     return Occurrences(
         email_type="effective_date",
         contact=contact,
@@ -102,15 +103,8 @@ def _effective_dates(frame: Frame, reachable: Bool) -> Occurrences:
     )
 
 
-def _around_today(original: Int32, today: int) -> tuple[Int32, Int32]:
-    """Return the next anniversary and the one a year before it, each computed from the original date (R30)."""
-    _, month, day = civil(original)
-    event, year = next_anniversary(month, day, today)
-    return event, anniversary(month, day, year - np.int32(1))
-
-
 def _old_enough(start: Int32, event: Int32, config: Config) -> Bool:
-    months = 12 * (civil(event)[0] - civil(start)[0])
+    months = 12 * (year_of(event) - year_of(start))
     enough: Bool = (months >= config.effective_date_first_email_months) & (event >= start)  # R32
     return enough
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.planning.calendar import year_of
+from core.planning.almanac import year_of
 from core.planning.candidates import Frame
 from core.planning.columns import NO_DAY, Int32, Int64
 from core.planning.config import Config

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from core.planning.calendar import day_number
+from core.planning.calendar import day_number, to_date
 from core.planning.exclusion import windows_of
 from core.planning.reasons import reason_text
 from tests.orgs import Org
@@ -366,3 +366,32 @@ def test_r40_age_is_looked_at_before_the_window() -> None:
 def test_r40_year_round_comes_before_age() -> None:
     rules = {"IL": {"type": "year_round", "age_76_plus": True}}
     assert reasons(org_of("IL", birth="1930-01-01", state_rules=rules), "2025-06-15") == ["exclusion:year_round:IL"]
+
+
+def test_r43_windows_of_any_width_cover_what_the_five_years_around_a_date_say() -> None:
+    spans = {"IL": (365, 365, 365), "IN": (200, 3, 0), "OH": (0, 300, 0), "KS": (365, 0, 20)}  # before, after, buffer
+    org = Org(
+        state_rules={
+            state: {"type": "birthday_window", "before": before, "after": after}
+            for state, (before, after, _) in spans.items()
+        },
+        state_buffers={state: buffer for state, (_, _, buffer) in spans.items()},
+    )
+    born = (date(1960, 2, 29), date(1961, 1, 1), date(1962, 12, 31), date(1963, 7, 4))
+    people = [(state, day) for state in spans for day in born]
+    for state, birth in people:
+        org.contact(state=state, birth_date=birth.isoformat())
+    windows = windows_of(org.read("2026-01-01").snapshot.contacts, org.config)
+    days = np.arange(day_number(date(2023, 12, 1)), day_number(date(2026, 2, 1)), dtype=np.int32)
+    for row, (state, birth) in enumerate(people):
+        before, after, buffer = spans[state]
+        expected = []
+        for day in days.tolist():
+            anchors = [anniversary_of(birth, to_date(day).year + offset) for offset in (-2, -1, 0, 1, 2)]
+            expected.append(any(a - before - buffer <= day <= a + after for a in anchors))
+        assert (windows.check(np.full(len(days), row), days) != 0).tolist() == expected
+
+
+def anniversary_of(born: date, year: int) -> int:
+    last = 28 if born.month == 2 and year % 4 else 31  # no year here is a century
+    return day_number(born.replace(year=year, day=min(born.day, last)))
