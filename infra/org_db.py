@@ -26,8 +26,9 @@ from core.runs.change_ports import CampaignWrites, StoredCampaigns
 from core.runs.ports import CheckpointMark, Commit, ConfigRow, StoredRun
 from events.types import EventKey, OrgId
 from infra import bulk_write, migrations, org_changes, org_records, org_tables
+from infra.btree_read import read_table
 from infra.org_handles import OrgHandles
-from infra.packed_read import CHUNK_ROWS, PackedChunk, PackedTable, read_chunks
+from infra.packed_read import CHUNK_ROWS, PackedChunk, PackedTable
 from infra.sqlite_errors import RETRY_DELAYS_SECONDS, org_errors, with_retries
 
 T = TypeVar("T")
@@ -194,7 +195,7 @@ class SqliteOrgDatabase:
         db = self._retried(begin)
         try:
             with org_errors(name, self._org_id):
-                yield from read_chunks(db, table(db), parameters, chunk_rows=self._chunk_rows)
+                yield from read_table(db, table(db), parameters, chunk_rows=self._chunk_rows)
         finally:
             self._handles.end_reading(db)
 

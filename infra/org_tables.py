@@ -1,5 +1,6 @@
 """How each big table is read: its packed form, and the chunk that the planner gets."""
 
+from functools import lru_cache
 from typing import Final
 
 from core.planning.columns import NULL_ID
@@ -21,7 +22,7 @@ def contacts(carrier: str) -> PackedTable:
         table="contacts",
         key="id",
         ints=("id",),
-        flags=("COALESCE(failed_underwriting, 0) <> 0",),
+        flags=("failed_underwriting",),
         texts=("email", "status", "zip_code", "state", "birth_date", "effective_date", carrier),
     )
 
@@ -130,6 +131,7 @@ def answer_chunk(chunk: PackedChunk) -> AnswerChunk:
     return AnswerChunk(event_id, contact_id, created_at, metadata)
 
 
+@lru_cache(maxsize=4096)
 def _row_kind(kind: KindText) -> RowKind:
     """Decode a combination; NULLs that a planned row never has become '' and NULL_ID: such a row always differs."""
     email_type, status, skip_reason, send_time, priority, email_template, sms_template = kind

@@ -5,12 +5,14 @@ says how many NULLs it holds, so a value that contains a separator or a mark its
 one byte too many, and the block is refused (``None``) instead of misread. The caller reads such rows one by one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 
-from core.planning.columns import NULL_ID, Bool, Int32, Int64, TextColumn, UInt8, UInt64
+from core.planning.columns import NULL_ID, Bool, Int32, Int64, TextColumn, UInt8, UInt64, byte_masks, windows
 
 SEPARATOR: Final = 0x1F
 KIND_SEPARATOR: Final = 0x1D
@@ -18,9 +20,10 @@ MARK: Final = 0x1E
 VALUE_BYTES_MAX: Final = 65_536
 """Longer values take the slow path, which cuts them."""
 
-_PAD: Final = 24
-"""Zero bytes on both sides of a block, so that eight-byte loads near its ends stay inside."""
+_PAD: Final = 520
+"""Zero bytes on both sides of a block, so that no look near its ends leaves it."""
 _WORD: Final = 8
+_WINDOW: Final = 16
 _DIGITS_MAX: Final = 19
 _KIND_WORDS_MAX: Final = 64
 """Texts of a kind longer than 512 bytes take the slow path: nobody's e-mail type is that long."""
@@ -28,8 +31,6 @@ _BUCKETS: Final = 65_536
 
 _KEEP_LAST: Final = np.array([0] + [(2**64 - 1) ^ (2 ** (64 - 8 * n) - 1) for n in range(1, 9)], dtype=np.uint64)
 """Masks of a little-endian word that keep its last n bytes."""
-_KEEP_FIRST: Final = np.array([2 ** (8 * n) - 1 for n in range(9)], dtype=np.uint64)
-"""Masks of a little-endian word that keep its first n bytes."""
 _MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -131,21 +132,31 @@ def kind_column(packed: PackedRows, field: int) -> tuple[Int32, tuple[tuple[byte
     length = end - start
     if int(length.max(initial=0)) > _KIND_WORDS_MAX * _WORD:
         return None
-    texts = _masked_words(packed.data, start, length)
-    digest = length.astype(np.uint64)
-    for word in texts:
-        digest = (digest ^ word) * _MULTIPLIER
-        digest ^= digest >> np.uint64(29)
-    representative = _first_of_equal(digest)
-    for word in texts:
-        if bool((word != word[representative]).any()):
-            return None
-    if bool((length != length[representative]).any()):
+    numbered = number_distinct([length.astype(np.uint64)[:, np.newaxis], masked_words(packed.data, start, length)])
+    if numbered is None:
         return None
-    code_of_row = np.full(len(start), -1, dtype=np.int32)
+    code, rows = numbered
+    return code, tuple(_texts(packed, field, int(row)) for row in rows)
+
+
+def number_distinct(tables: Sequence[UInt64]) -> tuple[Int32, Int64] | None:
+    """Number the distinct rows of tables of words side by side: (number per row, a row of each number).
+
+    None where 64-bit digests are equal although the words are not.
+    """
+    digest = np.zeros(len(tables[0]), dtype=np.uint64)
+    for table in tables:
+        for word in table.T:
+            digest *= _MULTIPLIER
+            digest += word
+    digest *= _MULTIPLIER  # the bucket is taken from the high bits
+    representative = _first_of_equal(digest)
+    if any(bool((table != table.take(representative, axis=0)).any()) for table in tables):
+        return None
+    code_of_row = np.full(len(digest), -1, dtype=np.int32)
     distinct = np.flatnonzero(np.bincount(representative))
     code_of_row[distinct] = np.arange(len(distinct), dtype=np.int32)
-    return code_of_row[representative], tuple(_texts(packed, field, int(row)) for row in distinct)
+    return code_of_row[representative], distinct
 
 
 def _texts(packed: PackedRows, field: int, row: int) -> tuple[bytes | None, ...]:
@@ -167,18 +178,17 @@ def _first_of_equal(digest: UInt64) -> Int64:
     return representative
 
 
-def _masked_words(data: UInt8, start: Int64, length: Int64) -> list[UInt64]:
-    """Texts as little-endian words, zero beyond their end: with the length they are equal iff the texts are."""
-    words = _words(data)
-    longest, shortest = int(length.max(initial=0)), int(length.min(initial=0))
-    texts: list[UInt64] = []
-    for place in range(0, longest, _WORD):
-        # The last words of short texts would lie beyond the block; they are masked to nothing, so any place will do.
-        word = words[np.minimum(start + place, len(words) - 1)]
-        if place + _WORD > shortest:
-            word &= _KEEP_FIRST[np.clip(length - place, 0, _WORD)]
-        texts.append(word)
-    return texts
+def masked_words(data: UInt8, start: Int64, length: Int64) -> UInt64:
+    """Return texts as rows of words, zero beyond their end: of equal length they are equal iff the rows are."""
+    size = -(-max(int(length.max(initial=0)), 1) // _WINDOW) * _WINDOW
+    text = windows(data, start, size)
+    text &= _byte_masks(size).take(length, axis=0)
+    return text.view(np.uint64)
+
+
+@cache
+def _byte_masks(size: int) -> UInt8:
+    return byte_masks(size)
 
 
 def _words(data: UInt8) -> UInt64:

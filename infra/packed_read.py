@@ -20,13 +20,15 @@ from infra import packed_fields
 from infra.packed_fields import KIND_SEPARATOR, MARK, SEPARATOR, VALUE_BYTES_MAX
 
 CHUNK_ROWS: Final = 50_000
+FIRST_KEY: Final = -(2**63)
+"""Below all keys that are read."""
+LAST_KEY: Final = 2**63 - 1
 BLOCK_BYTES_MAX: Final = 64 * 2**20
 """Bound on a block (a chunk of ordinary rows has 5 MB); beyond it the chunk is read row by row."""
 
 _SLOW_ROWS: Final = 20_000
 _SLOW_BYTES: Final = 16 * 2**20
 _SQLITE_LENGTH_MAX: Final = 10**9
-_LAST_KEY: Final = 2**63 - 1
 _WHITE_SPACE: Final = "char(9,10,11,12,13,32)"
 
 KindText = tuple[bytes | None, ...]
@@ -42,7 +44,7 @@ class PackedTable:
     ints: tuple[str, ...] = ()
     """Integer columns, the key included if it is wanted."""
     flags: tuple[str, ...] = ()
-    """Expressions that are 0 or 1."""
+    """Columns of which it matters whether they are neither NULL nor 0."""
     texts: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     """Text columns that are dictionary-encoded together."""
@@ -63,22 +65,28 @@ class PackedChunk:
 
 
 def read_chunks(
-    db: apsw.Connection, table: PackedTable, parameters: tuple[str, ...] = (), *, chunk_rows: int = CHUNK_ROWS
+    db: apsw.Connection,
+    table: PackedTable,
+    parameters: tuple[str, ...] = (),
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+    keys: tuple[int, int] = (FIRST_KEY, LAST_KEY),
 ) -> Iterator[PackedChunk]:
-    """Yield all rows of a table, by key, at most about ``chunk_rows`` at a time; raises apsw.Error."""
+    """Yield the rows with keys above ``keys[0]`` up to ``keys[1]``, about ``chunk_rows`` at a time; raises apsw.Error."""
     packable = db.pragma("encoding") == "UTF-8"  # a UTF-16 file's text would be concatenated as UTF-16
     sql = packed_sql(table, _not_null(db, table)) if packable else ""
-    low = -(2**63)
+    low, last = keys
     while True:
         high = db.execute(bound_sql(table), (low, chunk_rows - 1)).get
-        bounds = (low, _LAST_KEY if high is None else high, *parameters)
+        at_end = high is None or high >= last
+        bounds = (low, last if at_end else high, *parameters)
         chunk = _read_packed(db, table, sql, bounds) if packable else None
         if chunk is not None:
             if len(chunk.kind):
                 yield chunk
         else:
             yield from _read_rows(db, table, bounds, as_text=not packable)
-        if high is None:
+        if at_end:
             return
         low = high
 
@@ -102,7 +110,7 @@ def packed_sql(table: PackedTable, not_null: frozenset[str] = frozenset()) -> st
 
     fields = [
         *(marked(name, f"CAST({name} AS INTEGER)") for name in table.ints),
-        *table.flags,
+        *(_flag(name) for name in table.flags),
         *(marked(name, name) for name in table.texts),
     ]
     if table.kinds:
@@ -116,10 +124,14 @@ def rows_sql(table: PackedTable, *, as_text: bool) -> str:
     """SQL of the same rows one by one; texts are BLOBs of UTF-8, or text where the file is UTF-16 (``as_text``)."""
     fields = [
         *(f"CAST({name} AS INTEGER)" for name in table.ints),
-        *table.flags,
+        *(_flag(name) for name in table.flags),
         *(_bounded_text(name, as_text=as_text) for name in (*table.texts, *table.kinds)),
     ]
     return f"SELECT {', '.join(fields)} {_range_sql(table)} ORDER BY {table.key}"
+
+
+def _flag(name: str) -> str:
+    return f"COALESCE({name}, 0) <> 0"
 
 
 def _range_sql(table: PackedTable) -> str:

@@ -60,3 +60,20 @@ class TextColumn:
         if self.null[row]:
             return None
         return bytes(self.data[self.start[row] : self.end[row]]).decode("utf-8", "replace")
+
+
+def windows(data: UInt8, start: Int64, size_bytes: int) -> UInt8:
+    """Return the bytes from each place on, as a table of ``size_bytes`` columns; every place has that many.
+
+    Measured: fetching 64 bytes from a place costs what fetching one costs, and everything after that is arithmetic on
+    columns. Where values are looked at byte by byte, fetch them so.
+    """
+    places: NDArray[np.void] = np.ndarray(
+        (len(data) - size_bytes + 1,), dtype=f"V{size_bytes}", buffer=data.data, strides=(1,)
+    )
+    return places[start].view(np.uint8).reshape(len(start), size_bytes)
+
+
+def byte_masks(size_bytes: int) -> UInt8:
+    """Return the masks that keep the first 0, 1, 2 ... ``size_bytes`` bytes of a window, one a row."""
+    return (np.arange(size_bytes) < np.arange(size_bytes + 1)[:, np.newaxis]).astype(np.uint8) * np.uint8(255)

@@ -15,7 +15,7 @@ TABLE = PackedTable(
     table="t",
     key="id",
     ints=("id", "n"),
-    flags=("COALESCE(f, 0) <> 0",),
+    flags=("f",),
     texts=("a", "b"),
     kinds=("k", "p", "a2"),
 )
