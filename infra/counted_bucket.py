@@ -28,6 +28,15 @@ class CountedBucket:
         self._bucket.download(name, generation, file)
         self._transfer.bytes_down += Path(file).stat().st_size
 
+    def resume_download(self, name: str, generation: int, file: str, *, size_bytes: int) -> None:
+        """One request of class B, and the bytes that arrived, also where it broke off."""
+        self._transfer.requests_class_b += 1
+        before = _size_of(file)
+        try:
+            self._bucket.resume_download(name, generation, file, size_bytes=size_bytes)
+        finally:
+            self._transfer.bytes_down += _size_of(file) - before
+
     def upload(self, name: str, file: str, *, if_generation_match: int, metadata: Mapping[str, str]) -> ObjectInfo:
         """One request of class A (its chunks do not count), and the bytes that were sent, whatever came of it."""
         self._transfer.requests_class_a += 1
@@ -65,3 +74,8 @@ class CountedBucket:
         """One request of class B."""
         self._transfer.requests_class_b += 1
         return self._bucket.versioning_enabled()
+
+
+def _size_of(file: str) -> int:
+    path = Path(file)
+    return path.stat().st_size if path.exists() else 0

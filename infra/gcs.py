@@ -8,6 +8,7 @@ a transfer ends after ``transfer_deadline_seconds``; each may take one silent re
 """
 
 import io
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -97,10 +98,18 @@ class GcsBucket:
         """Write one version's stored bytes to a new file; removes it again on any failure. The caller checks them."""
         check_name(name)
         with port_errors("download", name), _new_file(file) as stream:
-            blob = self._or_none(lambda: self._fetch(name, generation, stream))
-            if blob is None:
-                missing = FileNotFoundError(f"{name} generation {generation}")
-                raise OrgError(ErrorCode.OBJECT_MISSING, detail=str(missing)) from missing
+            if self._or_none(lambda: self._fetch(name, generation, stream)) is None:
+                raise _version_missing(name, generation)
+
+    def resume_download(self, name: str, generation: int, file: str, *, size_bytes: int) -> None:
+        """Append what a file lacks of one version's stored bytes; what arrived stays. The caller checks the whole."""
+        check_name(name)
+        with port_errors("download", name), Path(file).open("ab") as stream:
+            first = stream.tell()
+            if first >= size_bytes:
+                return
+            if self._or_none(lambda: self._fetch(name, generation, stream, first=first, end=size_bytes)) is None:
+                raise _version_missing(name, generation)
 
     def upload(self, name: str, file: str, *, if_generation_match: int, metadata: Mapping[str, str]) -> ObjectInfo:
         """Make a file's content the live version, if the live generation is the one named.
@@ -207,13 +216,19 @@ class GcsBucket:
             found = self._or_none(lambda: self._fetch(name, generation, buffer))
             return None if found is None else buffer.getvalue()
 
-    def _fetch(self, name: str, generation: int, stream: BinaryIO) -> Any:
-        """Get the stored bytes (``raw``: a content-encoding is not undone), in one request, resumed where it broke."""
+    def _fetch(self, name: str, generation: int, stream: BinaryIO, *, first: int = 0, end: int | None = None) -> Any:
+        """Get the stored bytes from ``first`` up to ``end``, in one request that is resumed where it breaks.
+
+        ``raw``: a content-encoding is not undone. A range is not checked: what the server names is the checksum of all.
+        """
         blob = self._bucket.blob(name, generation=generation)
+        bytes_max = math.inf if end is None else end - first
         blob.download_to_file(
-            BoundedStream(stream, self._limits.transfer_deadline_seconds),
+            BoundedStream(stream, self._limits.transfer_deadline_seconds, bytes_max),
+            start=first or None,
+            end=end - 1 if first and end is not None else None,
             raw_download=True,
-            checksum="crc32c",
+            checksum=None if first else "crc32c",
             timeout=self._limits.timeout_seconds,
             retry=self._retry(self._limits.transfer_deadline_seconds),
         )
@@ -280,6 +295,13 @@ class GcsBucket:
         delays = {"initial": self._limits.retry_first_seconds, "maximum": self._limits.retry_longest_seconds}
         retry: Retry = DEFAULT_RETRY.with_timeout(deadline_seconds).with_delay(**delays)
         return retry
+
+
+def _version_missing(name: str, generation: int) -> OrgError:
+    missing = FileNotFoundError(f"{name} generation {generation}")
+    error = OrgError(ErrorCode.OBJECT_MISSING, detail=str(missing))
+    error.__cause__ = missing
+    return error
 
 
 @contextmanager

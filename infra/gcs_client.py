@@ -1,6 +1,7 @@
 """The Cloud Storage client and its bounds: credentials, connections, and streams that end in time."""
 
 import http.client
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud.storage import Client
 
 from infra.credentials import STORAGE_SCOPES, google_credentials
-from infra.gcs_errors import TransferDeadlineError
+from infra.gcs_errors import TooManyBytesError, TransferDeadlineError
 from infra.settings import Settings
 
 _NO_BACKGROUND_REQUESTS: Final = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
@@ -60,11 +61,15 @@ def _read_refusal(response: requests.Response, *_: object, **__: object) -> None
 
 
 class BoundedStream:
-    """A stream that ends a transfer when its time is up: the client looks at the clock only between retries."""
+    """A stream that ends a transfer when its time is up: the client looks at the clock only between retries.
 
-    def __init__(self, stream: BinaryIO, deadline_seconds: float) -> None:
+    ``bytes_max``: how much may be written to it; raises TooManyBytesError before a byte too much is.
+    """
+
+    def __init__(self, stream: BinaryIO, deadline_seconds: float, bytes_max: float = math.inf) -> None:
         self._stream = stream
         self._until = time.monotonic() + deadline_seconds
+        self._bytes_left = bytes_max
 
     def read(self, size: int = -1) -> bytes:
         """Read, if there is time left."""
@@ -72,8 +77,11 @@ class BoundedStream:
         return self._stream.read(size)
 
     def write(self, content: bytes) -> int:
-        """Write, if there is time left."""
+        """Write, if there is time and room left."""
         self._check()
+        self._bytes_left -= len(content)
+        if self._bytes_left < 0:
+            raise TooManyBytesError
         return self._stream.write(content)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

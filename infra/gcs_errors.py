@@ -5,7 +5,7 @@ write) and whole response bodies; they stay in the exception chain, where the lo
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -18,13 +18,23 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.ports import PreconditionFailedError
 
-_REFUSED_STATUSES: Final = frozenset({401, 403})
+_CODES: Final[Mapping[int | None, ErrorCode]] = {
+    401: ErrorCode.BUCKET_REFUSED,
+    403: ErrorCode.BUCKET_REFUSED,
+    416: ErrorCode.DOWNLOAD_CORRUPT,  # the version ends before the range that was asked for begins
+}
+"""Statuses that say more than that the bucket was not reached."""
+
 _DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TRANSPORT_ERRORS: Final = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
 
 
 class TransferDeadlineError(Exception):
     """A transfer did not end in the time that it was given."""
+
+
+class TooManyBytesError(Exception):
+    """More bytes came than were asked for: the server did not heed a range."""
 
 
 @contextmanager
@@ -37,6 +47,8 @@ def port_errors(operation: str, name: str) -> Iterator[None]:
         raise
     except api.PreconditionFailed as error:
         raise PreconditionFailedError(what) from error
+    except TooManyBytesError as error:
+        raise OrgError(ErrorCode.DOWNLOAD_CORRUPT, detail=f"{what}: more bytes than were asked for") from error
     except (DataCorruption, TransferDeadlineError, api.GoogleAPIError, InvalidResponse, auth.GoogleAuthError) as error:
         raise _translated(what, error) from error
     except _TRANSPORT_ERRORS as error:  # before OSError: a requests error is one
@@ -68,9 +80,8 @@ def _translated(what: str, error: Exception) -> Exception:
     if isinstance(error, auth.GoogleAuthError):
         return OrgError(ErrorCode.BUCKET_REFUSED, detail=f"{what}: no access token ({type(error).__name__})")
     status = _status_of(error)
-    if status in _REFUSED_STATUSES:
-        return OrgError(ErrorCode.BUCKET_REFUSED, detail=f"{what}: HTTP {status}")
-    return _unreachable(what, f"HTTP {status}" if status else type(error).__name__)
+    code = _CODES.get(status, ErrorCode.BUCKET_UNREACHABLE)
+    return OrgError(code, detail=f"{what}: {f'HTTP {status}' if status else type(error).__name__}")
 
 
 def _status_of(error: Exception) -> int | None:

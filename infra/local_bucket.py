@@ -82,19 +82,21 @@ class LocalBucket:
 
     def download(self, name: str, generation: int, file: str) -> None:
         """Copy a version to a new file; removes the file again on any failure."""
-        folder = self._folder(name)
         target = Path(file)
-        with _bucket_errors():
-            live = _read_version(folder / _LIVE)
-            if live is None or generation > live.generation or not (folder / f"{generation}.json").exists():
-                raise OrgError(ErrorCode.OBJECT_MISSING, None, f"generation {generation}")
-            with _open_version(folder, generation) as source, target.open("xb") as copy:
-                try:
-                    while chunk := source.read(CHUNK_BYTES):
-                        copy.write(chunk)
-                except BaseException:
-                    target.unlink(missing_ok=True)
-                    raise
+        with _bucket_errors(), self._open_version(name, generation) as source, target.open("xb") as copy:
+            try:
+                while chunk := source.read(CHUNK_BYTES):
+                    copy.write(chunk)
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
+
+    def resume_download(self, name: str, generation: int, file: str, *, size_bytes: int) -> None:
+        """Append what a file lacks of a version."""
+        with _bucket_errors(), self._open_version(name, generation) as source, Path(file).open("ab") as copy:
+            source.seek(copy.tell())
+            while chunk := source.read(max(0, min(CHUNK_BYTES, size_bytes - source.tell()))):
+                copy.write(chunk)
 
     def upload(self, name: str, file: str, *, if_generation_match: int, metadata: Mapping[str, str]) -> ObjectInfo:
         """Make a file's content the live version."""
@@ -163,6 +165,17 @@ class LocalBucket:
     def _folder(self, name: str) -> Path:
         return self._root / folder_of(name)
 
+    def _open_version(self, name: str, generation: int) -> BinaryIO:
+        """Open the content of a version that belongs to the object; raises OrgError OBJECT_MISSING."""
+        folder = self._folder(name)
+        live = _read_version(folder / _LIVE)
+        if live is None or generation > live.generation or not (folder / f"{generation}.json").exists():
+            raise OrgError(ErrorCode.OBJECT_MISSING, None, f"generation {generation}")
+        try:
+            return (folder / f"{generation}.data").open("rb")
+        except FileNotFoundError:
+            raise OrgError(ErrorCode.OBJECT_MISSING, None, f"generation {generation}") from None
+
     def _commit(
         self, name: str, source: BinaryIO, if_generation_match: int | None, metadata: Mapping[str, str]
     ) -> ObjectInfo:
@@ -220,13 +233,6 @@ def _read_version(file: Path) -> _Version | None:
         return None
     except msgspec.MsgspecError as error:
         raise OrgError(ErrorCode.BUCKET_UNREACHABLE, None, f"{file.name} of the embedded bucket is damaged") from error
-
-
-def _open_version(folder: Path, generation: int) -> BinaryIO:
-    try:
-        return (folder / f"{generation}.data").open("rb")
-    except FileNotFoundError:
-        raise OrgError(ErrorCode.OBJECT_MISSING, None, f"generation {generation}") from None
 
 
 def _write_content(target: Path, source: BinaryIO) -> tuple[int, str]:

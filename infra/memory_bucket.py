@@ -106,6 +106,13 @@ class MemoryBucket:
                 target.unlink(missing_ok=True)
                 raise
 
+    def resume_download(self, name: str, generation: int, file: str, *, size_bytes: int) -> None:
+        """Append what a file lacks of a version."""
+        request = Request("download", name)
+        with self._request(request), disk_errors(None, ErrorCode.BUCKET_UNREACHABLE), Path(file).open("ab") as copy:
+            rest = self._version(name, generation).content[copy.tell() : size_bytes]
+            copy.write(self.faults.content(request, rest))
+
     def upload(self, name: str, file: str, *, if_generation_match: int, metadata: Mapping[str, str]) -> ObjectInfo:
         """Make a file's content the live version."""
         with disk_errors(None, ErrorCode.BUCKET_UNREACHABLE):

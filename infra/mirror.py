@@ -29,6 +29,9 @@ from infra.sqlite_file import create_empty, quick_check, read_header, settle
 DOWNLOAD_ATTEMPTS: Final = 2
 """Per sync down, each with a fresh look at the metadata: the object may be replaced while it is fetched."""
 
+_DOWNLOAD_AGAIN: Final = frozenset({ErrorCode.OBJECT_MISSING, ErrorCode.DOWNLOAD_CORRUPT})
+"""The version is gone meanwhile, or its bytes are wrong: worth another look at once, and nothing that came is kept."""
+
 COPY_ATTEMPTS: Final = 2
 """The second one without the replica that the first one met."""
 
@@ -173,6 +176,7 @@ class MirrorSync:
         folder.remove_temporaries()
         for _ in range(DOWNLOAD_ATTEMPTS):
             live = bucket.stat(object_name(org_id))
+            folder.remove_downloads(but_of=None if live is None else live.generation)
             if live is None:
                 return None
             self._space.require(org_id, live.size_bytes)
@@ -208,6 +212,7 @@ class MirrorSync:
                 object_replaced=way != self._page_deltas and _was_replaced(wanted.bucket, live, wanted.known),
             )
             folder.install(candidate, record)
+            folder.remove_downloads(but_of=None)
             self._journal.info("mirror_replaced", org_id=org_id, generation=live.generation, way=way.__name__)
             return record
         return None
@@ -223,17 +228,27 @@ class MirrorSync:
         return self._deltas.fetch(wanted.org_id, wanted.folder, wanted.known, wanted.live, wanted.transfer)
 
     def _whole_object(self, wanted: _Wanted) -> Path | None:
-        """Download to a temporary name; None where that version is gone meanwhile (a bucket without versioning)."""
-        live, file = wanted.live, wanted.folder.download
-        file.unlink(missing_ok=True)
+        """Download to a temporary name, from where an earlier attempt ended.
+
+        None where that version is gone meanwhile (a bucket without versioning), or where not all of it came.
+        """
+        live, file = wanted.live, wanted.folder.download(wanted.live.generation)
+        came_bytes = file.stat().st_size if file.exists() else 0
+        if came_bytes >= live.size_bytes:  # all of it came, and then this machine stopped
+            if has_content(file, live.size_bytes, live.crc32c):
+                return file
+            file.unlink(missing_ok=True)
+        elif came_bytes:
+            self._journal.info("download_resumed", org_id=wanted.org_id, generation=live.generation, bytes=came_bytes)
         try:
-            wanted.bucket.download(live.name, live.generation, str(file))
+            wanted.bucket.resume_download(live.name, live.generation, str(file), size_bytes=live.size_bytes)
         except OrgError as error:
-            if error.code is not ErrorCode.OBJECT_MISSING:
-                raise
-            self._journal.warning("version_gone", org_id=wanted.org_id, generation=live.generation)
+            if error.code not in _DOWNLOAD_AGAIN:
+                raise  # what came stays for the next run
+            self._journal.warning("download_failed", org_id=wanted.org_id, code=error.code.value, detail=error.detail)
+            file.unlink(missing_ok=True)
             return None
-        return file
+        return file if file.stat().st_size >= live.size_bytes else None
 
     def _require_sound(self, folder: OrgFolder, record: MirrorRecord, org_id: OrgId) -> None:
         """Judge each generation once; the copy is proven against the mirror, so the mirror itself must be sound."""

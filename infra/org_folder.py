@@ -48,10 +48,9 @@ class OrgFolder:
         """What is being uploaded."""
         return self.path / "mirror.next.db"
 
-    @property
-    def download(self) -> Path:
-        """What is being downloaded."""
-        return self.path / "download.tmp"
+    def download(self, generation: int) -> Path:
+        """What is being downloaded; the part that came before a failure is of use as long as that generation is live."""
+        return self.path / f"download-{generation}.tmp"
 
     @property
     def delta(self) -> Path:
@@ -96,9 +95,15 @@ class OrgFolder:
         self.write_record(record)
 
     def remove_temporaries(self) -> None:
-        """Remove what a crash, or a failure that was survived, left behind."""
-        for temporary in (self.download, self.delta, self.patched):
+        """Remove what a crash, or a failure that was survived, left of page deltas."""
+        for temporary in (self.delta, self.patched):
             temporary.unlink(missing_ok=True)
+
+    def remove_downloads(self, *, but_of: int | None) -> None:
+        """Remove what came of any other generation than this one."""
+        for file in self.path.glob("download*.tmp"):
+            if but_of is None or file != self.download(but_of):
+                file.unlink(missing_ok=True)
 
     def discard_working(self) -> None:
         """Remove the working copy with its sidecars."""

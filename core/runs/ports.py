@@ -63,8 +63,15 @@ class Bucket(Protocol):
     def download(self, name: str, generation: int, file: str) -> None:
         """Write that version's content to ``file``, which must not exist yet; removes it again on any failure.
 
-        The bytes are not trusted: the caller checks size and crc32c. Raises FileNotFoundError (wrapped as OrgError
-        OBJECT_MISSING) where that version is gone.
+        The bytes are not trusted: the caller checks size and crc32c. OrgError OBJECT_MISSING where that version is gone.
+        """
+        ...
+
+    def resume_download(self, name: str, generation: int, file: str, *, size_bytes: int) -> None:
+        """Append to ``file`` what it lacks of that version's ``size_bytes``, in one ranged request; a missing file is made.
+
+        What arrived stays there, also on a failure. Nobody checks a range: the caller checks size and crc32c of the
+        whole. Raises as ``download``, and DOWNLOAD_CORRUPT where the file cannot be the beginning of that version.
         """
         ...
 

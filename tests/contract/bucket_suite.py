@@ -169,6 +169,50 @@ class BucketSuite:
             assert missing.value.code is ErrorCode.OBJECT_MISSING
             assert not (tmp_path / "file").exists()
 
+    # -- ranged reads
+
+    @pytest.mark.parametrize("there", [0, 1, 2_000_000, 2_999_999, 3_000_000])
+    def test_a_download_goes_on_where_it_ended(self, bucket: Bucket, file: str, tmp_path: Path, there: int) -> None:
+        info = bucket.upload(NAME, file, if_generation_match=0, metadata={})
+        content = Path(file).read_bytes()
+        part = tmp_path / "part"
+        if there:
+            part.write_bytes(content[:there])
+        bucket.resume_download(NAME, info.generation, str(part), size_bytes=info.size_bytes)
+        assert part.read_bytes() == content
+        assert has_content(part, info.size_bytes, info.crc32c)
+
+    def test_a_range_is_appended_and_trusted_by_nobody(self, bucket: Bucket, file: str, tmp_path: Path) -> None:
+        """What is there is not looked at: that it was the beginning of something else is for the caller to find."""
+        info = bucket.upload(NAME, file, if_generation_match=0, metadata={})
+        part = tmp_path / "part"
+        part.write_bytes(b"x" * 2_000_000)
+        bucket.resume_download(NAME, info.generation, str(part), size_bytes=info.size_bytes)
+        assert part.read_bytes() == b"x" * 2_000_000 + Path(file).read_bytes()[2_000_000:]
+        assert not has_content(part, info.size_bytes, info.crc32c)
+
+    def test_a_range_is_one_of_the_version_that_is_named(self, bucket: Bucket, tmp_path: Path) -> None:
+        first = write(bucket, b"first version")
+        write(bucket, b"FIRST VERSION, replaced", match=first.generation)
+        part = tmp_path / "part"
+        part.write_bytes(b"first ")
+        bucket.resume_download(NAME, first.generation, str(part), size_bytes=first.size_bytes)
+        assert part.read_bytes() == b"first version"
+
+    def test_an_empty_object_comes_whole(self, bucket: Bucket, tmp_path: Path) -> None:
+        info = write(bucket, b"")
+        bucket.resume_download(NAME, info.generation, str(tmp_path / "part"), size_bytes=0)
+        assert (tmp_path / "part").read_bytes() == b""
+
+    def test_a_range_of_a_version_that_never_was_is_missing(self, bucket: Bucket, tmp_path: Path) -> None:
+        info = write(bucket, b"one")
+        part = tmp_path / "part"
+        part.write_bytes(b"o")
+        with pytest.raises(OrgError) as missing:
+            bucket.resume_download(NAME, info.generation + 1, str(part), size_bytes=3)
+        assert missing.value.code is ErrorCode.OBJECT_MISSING
+        assert part.read_bytes() == b"o"
+
     # -- names
 
     def test_list_is_by_prefix_and_by_name(self, bucket: Bucket) -> None:

@@ -15,6 +15,7 @@ from core.runs.ports import Bucket, ObjectInfo, PreconditionFailedError
 from infra.checksum import crc32c_of_bytes
 from infra.gcs import GcsBucket
 from infra.gcs_client import BoundedStream, GcsLimits
+from infra.org_folder import has_content
 from infra.settings import Settings
 from tests.fake_gcs import FakeGcs, FaultKind, Received, RequestClass
 
@@ -395,6 +396,79 @@ def test_a_broken_download_is_resumed_or_repeated(
     assert gcs.requests() == ["media", "media", "media"]
     assert all(request.query["generation"] == str(generation) for request in gcs.received)
     assert ("range" in gcs.received[-1].headers) is (fault == "truncate")
+
+
+# ---------------------------------------------------------------------------------------------------- ranged reads
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    """What came before a download broke off."""
+    file = tmp_path / "part"
+    file.write_bytes(LARGE[:5_000_000])
+    return file
+
+
+def resume(bucket: GcsBucket, generation: int, part: Path) -> None:
+    bucket.resume_download(NAME, generation, str(part), size_bytes=len(LARGE))
+
+
+def test_a_download_is_resumed_by_one_ranged_request(bucket: GcsBucket, gcs: FakeGcs, part: Path) -> None:
+    resume(bucket, put(gcs, LARGE), part)
+    assert part.read_bytes() == LARGE
+    (request,) = gcs.received
+    assert request.headers["range"] == f"bytes=5000000-{len(LARGE) - 1}"
+    resume(bucket, int(request.query["generation"]), part)
+    assert len(gcs.received) == 1  # there was nothing more to ask for
+
+
+@pytest.mark.parametrize("fault", ["truncate", "reset before", "stall", "503", "429"])
+def test_a_ranged_request_that_breaks_goes_on_where_it_broke(
+    fault: FaultKind, bucket: GcsBucket, gcs: FakeGcs, part: Path
+) -> None:
+    gcs.fail("media", fault, times=2)
+    resume(bucket, put(gcs, LARGE), part)
+    assert part.read_bytes() == LARGE
+    starts = [int(request.headers["range"].split("=")[1].split("-")[0]) for request in gcs.received]
+    assert starts == sorted(starts)
+    assert (starts[-1] > starts[0]) is (fault == "truncate")
+
+
+def test_what_came_before_an_outage_stays(connect: Connect, gcs: FakeGcs, part: Path) -> None:
+    generation = put(gcs, LARGE)
+    gcs.fail("media", "truncate")
+    gcs.fail("media", "503", times=1000)
+    with pytest.raises(OrgError) as caught:
+        resume(connect(IMPATIENT), generation, part)
+    assert code_of(caught.value) is ErrorCode.BUCKET_UNREACHABLE
+    came = part.read_bytes()
+    assert len(came) > 5_000_000
+    assert LARGE.startswith(came)
+
+
+def test_bytes_that_changed_within_a_range_are_for_the_caller_to_find(
+    bucket: GcsBucket, gcs: FakeGcs, part: Path
+) -> None:
+    gcs.fail("media", "corrupt")
+    resume(bucket, put(gcs, LARGE), part)
+    assert not has_content(part, len(LARGE), crc32c_of_bytes(LARGE))
+
+
+@pytest.mark.parametrize("content", [LARGE[:4_000_000], LARGE[:5_000_000]])
+def test_a_version_that_ends_before_the_range_is_another_one(
+    content: bytes, bucket: GcsBucket, gcs: FakeGcs, part: Path
+) -> None:
+    with pytest.raises(OrgError, match="HTTP 416") as caught:
+        resume(bucket, put(gcs, content), part)
+    assert code_of(caught.value) is ErrorCode.DOWNLOAD_CORRUPT
+
+
+def test_a_server_that_does_not_heed_the_range_fills_no_disk(bucket: GcsBucket, gcs: FakeGcs, part: Path) -> None:
+    gcs.fail("media", "whole", times=1000)
+    with pytest.raises(OrgError, match="more bytes than were asked for") as caught:
+        resume(bucket, put(gcs, LARGE), part)
+    assert code_of(caught.value) is ErrorCode.DOWNLOAD_CORRUPT
+    assert part.stat().st_size <= len(LARGE)
 
 
 def test_a_content_encoding_does_not_change_the_bytes(bucket: GcsBucket, gcs: FakeGcs, tmp_path: Path) -> None:

@@ -198,10 +198,12 @@ def _another_writer(case: Case) -> None:
 
 
 def _half_a_download(case: Case) -> None:
-    """The bytes arrive, but not all of them."""
+    """The file has its length, but half of its bytes never arrived: what a length alone does not tell."""
     (file,) = Path(case.root, case.machine, "orgs", "acme").glob("download*")
     with file.open("r+b") as stream:
-        stream.truncate(file.stat().st_size // 2)
+        size_bytes = file.stat().st_size
+        stream.truncate(size_bytes // 2)
+        stream.truncate(size_bytes)
 
 
 TROUBLES: Final[dict[str, Callable[[Case], None]]] = {

@@ -95,7 +95,7 @@ def test_the_dry_run_finds_the_edges_that_matter(staged: Staged) -> None:
     names = {edge.name for edge in staged(ROLLBACK, COLD)[1].edges}
     for step in (
         "LocalBucket.stat before",
-        "LocalBucket.download after",
+        "LocalBucket.resume_download after",
         "LocalBucket.upload after",
         "LocalBucket.delete before",
         "LocalBucket.write after",

@@ -107,7 +107,11 @@ def judged(stage: Stage, undisturbed: Any, **given: Any) -> list[str]:
 @pytest.mark.parametrize("mutation", [None, "no_checksum"])
 def test_half_a_download(staged: Staged, mutation: str | None) -> None:
     stage, rehearsal = staged(ROLLBACK, COLD)
-    trouble = {"crash": Edge("LocalBucket.download after", 1), "trouble": "half_a_download", "mutation": mutation}
+    trouble = {
+        "crash": Edge("LocalBucket.resume_download after", 1),
+        "trouble": "half_a_download",
+        "mutation": mutation,
+    }
     found = judged(stage, rehearsal.undisturbed, **trouble)
     assert bool(found) is (mutation is not None), found
 

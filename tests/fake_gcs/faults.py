@@ -17,6 +17,7 @@ FaultKind = Literal[
     "corrupt",  # one byte of the body is another one
     "corrupt on arrival",  # one byte of what was sent is another one at the server
     "misdescribe",  # it happened, but the answer has another checksum
+    "whole",  # a range is not heeded: all of the media, as HTTP allows
     "partial",  # only the first 256 KiB of a chunk are kept
 ]  # fmt: skip
 

@@ -18,11 +18,19 @@ class WatchedBucket(MemoryBucket):
     def download(self, name: str, generation: int, file: str) -> None:
         """Count what arrived."""
         super().download(name, generation, file)
-        self._count("down", file)
+        self._count("down", _size_of(file))
+
+    def resume_download(self, name: str, generation: int, file: str, *, size_bytes: int) -> None:
+        """Count what arrived, also where it broke off."""
+        before = _size_of(file)
+        try:
+            super().resume_download(name, generation, file, size_bytes=size_bytes)
+        finally:
+            self._count("down", _size_of(file) - before)
 
     def upload(self, name: str, file: str, *, if_generation_match: int, metadata: Mapping[str, str]) -> ObjectInfo:
         """Count what is sent, whatever comes of it."""
-        self._count("up", file)
+        self._count("up", _size_of(file))
         return super().upload(name, file, if_generation_match=if_generation_match, metadata=metadata)
 
     def history(self, name: str) -> tuple[tuple[ObjectInfo, bytes], ...]:
@@ -34,7 +42,11 @@ class WatchedBucket(MemoryBucket):
         version = self._live.get(name)
         return (version.info, version.content) if version else None
 
-    def _count(self, what: str, file: str) -> None:
+    def _count(self, what: str, size_bytes: int) -> None:
         task = self._scheduler.current
         if task is not None:
-            task.facts[what] = task.facts.get(what, 0) + Path(file).stat().st_size
+            task.facts[what] = task.facts.get(what, 0) + size_bytes
+
+
+def _size_of(file: str) -> int:
+    return Path(file).stat().st_size if Path(file).exists() else 0

@@ -73,7 +73,6 @@ def test_spoilt_bytes_never_become_the_mirror(
         machine.look()
     assert (machine.folder / "mirror.db").read_bytes() == mirror
     assert (machine.folder / "mirror.json").read_bytes() == record
-    assert not (machine.folder / "download.tmp").exists()
     bucket.faults = Spoil(spoil, times=1)
     assert query(machine.look()[0].file, "SELECT count(*) FROM t") == 700
 
