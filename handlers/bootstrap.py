@@ -65,17 +65,17 @@ def build(settings: Settings) -> App:
     bucket = open_bucket(settings, journal)
     bus, close_bus = _bus(settings)
     store = open_store()
-    orgs_folder = str((settings.data_dir / "orgs").absolute())
+    orgs = orgs_folder(settings)
     ports = Ports(
         sync=MirrorSync(
             bucket,
             rsync,
             clock,
             journal,
-            data_dir=orgs_folder,
+            data_dir=orgs,
             new_token=new_token,
             deltas=_page_deltas(bucket, journal),
-            space=DiskSpace(orgs_folder, journal, reserve_bytes=settings.disk_reserve_mb * 1_000_000),
+            space=DiskSpace(orgs, journal, reserve_bytes=settings.disk_reserve_mb * 1_000_000),
         ),
         lease=open_lease(settings, bucket, clock, journal),
         planner=InProcessPlanner(store, clock, journal),
@@ -105,6 +105,11 @@ def local_bus_file(settings: Settings) -> Path:
 def local_bucket_folder(settings: Settings) -> Path:
     """Return where the embedded bucket keeps its objects."""
     return settings.data_dir / "bucket"
+
+
+def orgs_folder(settings: Settings) -> str:
+    """Return where the orgs' mirrors and working copies are."""
+    return str((settings.data_dir / "orgs").absolute())
 
 
 def open_store() -> OrgStore:

@@ -122,7 +122,7 @@ def looked_at(target: Target, settings: "Settings") -> Iterator[tuple["OrgDataba
     from handlers.local_run import file_copy, object_copy
     from handlers.progress import progress
 
-    world = local_world()
+    world = local_world(settings)
     with progress(f"look at {target.org_id}", settings.log_level), ExitStack() as lent:
         generation = None
         if target.file is not None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 
+CONFIG_BYTES_MAX: Final = 100_000
+
 LOCAL_ORG: Final = OrgId("local")
 """The org of a file whose name is no org id."""
 
@@ -47,11 +49,30 @@ AsOfOption = Annotated[
     date | None,
     typer.Option("--as-of", parser=parse_day, metavar="DATE", help="Plan as of this day instead of the org's own."),
 ]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="What if: plan with this JSON configuration instead of the one in force."
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Commit whatever --as-of says.")]
 TargetArgument = Annotated[
     str | None,
     typer.Argument(metavar="ORG|FILE", help="An existing file, or an org of the bucket.  [default: ORG_ID]"),
 ]
+
+
+def config_text(file: Path | None) -> str | None:
+    """Read a configuration to plan with, None for the one in force; raises OrgError FILE_MISSING, UsageError."""
+    if file is None:
+        return None
+    if not file.is_file():
+        raise OrgError(ErrorCode.FILE_MISSING, detail=f"{str(file)!r} is no file")
+    with file.open("rb") as opened:
+        content = opened.read(CONFIG_BYTES_MAX + 1)
+    if len(content) > CONFIG_BYTES_MAX:
+        raise UsageError(f"{str(file)!r} is too large", f"a configuration has at most {CONFIG_BYTES_MAX} bytes")
+    return content.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

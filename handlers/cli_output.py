@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from events.payloads import Count, EventRef, Generation, RunCompleted, Seconds
 from handlers.cli_change_output import GROUP_OUTPUTS, GroupOutput
+from handlers.cli_look_output import LOOK_OUTPUTS, LookDocument
 from handlers.cli_recovery_output import RECOVERY_OUTPUTS, RecoveryDocument
 
 
@@ -145,6 +146,7 @@ Output = (
     | ServeOutput
     | DemoOutput
     | RecoveryDocument
+    | LookDocument
     | GroupOutput
 )
 
@@ -158,6 +160,7 @@ COMMAND_OUTPUTS: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "report": ReportOutput,
         "make-org": MakeOrgOutput,
         **RECOVERY_OUTPUTS,
+        **LOOK_OUTPUTS,
         **GROUP_OUTPUTS,
     }
 )

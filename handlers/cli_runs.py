@@ -12,10 +12,12 @@ from events.payloads import EventRef, RunRequested
 from events.types import RUN_REQUESTED, Event, OrgId
 from handlers.cli_options import (
     AsOfOption,
+    ConfigOption,
     ForceOption,
     JsonOption,
     Target,
     TargetArgument,
+    config_text,
     load_settings,
     org_id_of_file,
     org_of,
@@ -26,7 +28,7 @@ from handlers.cli_output import PlanOutput, ReportOutput, RunOutput, ScheduleOut
 
 if TYPE_CHECKING:
     from core.runs.ports import Bucket
-    from handlers.local_run import Planned, World
+    from handlers.local_run import Planned, Wish, World
     from handlers.report_data import Picture
     from infra.settings import Settings
 
@@ -108,14 +110,18 @@ def schedule(
     print_completed(completed, title=f"Schedule of {file}")
 
 
-def plan(target: TargetArgument = None, as_of: AsOfOption = None, json: JsonOption = False) -> None:
+def plan(
+    target: TargetArgument = None, as_of: AsOfOption = None, config: ConfigOption = None, json: JsonOption = False
+) -> None:
     """Show what a run would change; nothing is written anywhere, and --as-of takes any day.
 
     Example: emailsched plan acme.db --as-of 2025-03-10
     """
+    from handlers.local_run import Wish
+
     settings = load_settings()
     found = target_of(target, settings)
-    planned = _planned(found, as_of, settings)
+    planned = _planned(found, Wish(as_of, config_text(config)), settings)
     from handlers.plan_changes import list_changes, list_moves
 
     changes = list_changes(planned.result.difference.changes, planned.stored)
@@ -170,16 +176,16 @@ def report(
         typer.echo(page if out is None else str(out), nl=out is not None)
 
 
-def _planned(target: Target, as_of: date | None, settings: "Settings") -> "Planned":
+def _planned(target: Target, wish: "Wish", settings: "Settings") -> "Planned":
     """Look at a file or at the live object of an org."""
     from handlers.local_run import plan_file, plan_org
     from handlers.progress import progress
 
-    world = local_world()
+    world = local_world(settings)
     with progress(f"plan {target.org_id}", settings.log_level):
         if target.file is not None:
-            return plan_file(target.file, target.org_id, as_of, world)
-        return plan_org(bucket_to_look_at(target.org_id, settings), target.org_id, as_of, world)
+            return plan_file(target.file, target.org_id, wish, world)
+        return plan_org(bucket_to_look_at(target.org_id, settings), target.org_id, wish, world)
 
 
 def _picture(target: Target, as_of: date | None, settings: "Settings") -> "Picture":
@@ -187,7 +193,7 @@ def _picture(target: Target, as_of: date | None, settings: "Settings") -> "Pictu
     from handlers.progress import progress
     from handlers.report_data import picture_of_file, picture_of_org
 
-    world = local_world()
+    world = local_world(settings)
     with progress(f"report {target.org_id}", settings.log_level):
         if target.file is not None:
             return picture_of_file(target.file, target.org_id, as_of, world)
@@ -204,14 +210,15 @@ def bucket_to_look_at(org_id: OrgId, settings: "Settings") -> "Bucket":
     return open_bucket(settings, LogJournal())
 
 
-def local_world() -> "World":
-    """Return what a run or a look on this machine needs of the world."""
-    from handlers.bootstrap import open_store
+def local_world(settings: "Settings | None" = None) -> "World":
+    """Return what a run or a look on this machine needs of the world; settings say where its mirrors are."""
+    from handlers.bootstrap import open_store, orgs_folder
     from handlers.local_run import World
     from infra.clock import SystemClock
     from infra.telemetry import LogJournal
 
-    return World(open_store(), SystemClock(), LogJournal())
+    mirrors = None if settings is None else orgs_folder(settings)
+    return World(open_store(), SystemClock(), LogJournal(), mirrors)
 
 
 def _write_page(out: Path, page: str) -> None:

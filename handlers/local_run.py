@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from core.planning.schedule import Schedule, gather_schedule
 from core.runs.changes import apply_events
 from core.runs.errors import ErrorCode, OrgError
-from core.runs.ports import Bucket, Clock, Commit, Journal, OrgDatabase, OrgStore
+from core.runs.ports import Bucket, Clock, Commit, Journal, ObjectInfo, OrgDatabase, OrgStore
 from core.runs.reconcile import Order, Reconciled, reconcile
 from events.payloads import RunCompleted
 from events.types import Event, OrgId
@@ -28,6 +28,7 @@ from infra.checksum import crc32c_of_file
 from infra.fence import object_name
 from infra.files import disk_errors
 from infra.local_file import private_copy, replace_if_unchanged
+from infra.mirror_copy import copy_current_mirror
 from infra.sqlite_file import quick_check
 
 _TEMPORARY_PREFIX: Final = "emailsched-"
@@ -42,6 +43,22 @@ class World:
     store: OrgStore
     clock: Clock
     journal: Journal
+    mirrors: str | None = None
+    """Folder of this machine's mirrors; a look at an org copies a current one instead of downloading it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a look is to be made as of, and with."""
+
+    as_of: date | None = None
+    """None: the org's own date."""
+    config_data: str | None = None
+    """None: the configuration in force."""
+
+    def order(self, org_id: OrgId) -> Order:
+        """Return the order of a run that only looks."""
+        return Order(org_id, new_run_id(), as_of=self.as_of, dry=True, config_data=self.config_data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +122,19 @@ def schedule_file(file: Path, order: Order, world: World, events: Sequence[Event
     )
 
 
-def plan_file(file: Path, org_id: OrgId, as_of: date | None, world: World) -> Planned:
+def plan_file(file: Path, org_id: OrgId, wish: Wish, world: World) -> Planned:
     """Return what a run would do to a local file; not one byte of it, or beside it, is written."""
     with file_copy(file, org_id, world) as copy:
-        return _plan(copy, org_id, as_of, world, generation=None)
+        return _plan(copy, org_id, wish, world, generation=None)
 
 
-def plan_org(bucket: Bucket, org_id: OrgId, as_of: date | None, world: World) -> Planned:
+def plan_org(bucket: Bucket, org_id: OrgId, wish: Wish, world: World) -> Planned:
     """Return what a run would do to an org's live object; takes no lease and leaves nothing in bucket or mirror.
 
     Raises OrgError: what ``object_copy`` and ``plan_file`` raise.
     """
     with object_copy(bucket, org_id, world) as (copy, generation):
-        return _plan(copy, org_id, as_of, world, generation=generation)
+        return _plan(copy, org_id, wish, world, generation=generation)
 
 
 @contextmanager
@@ -142,14 +159,22 @@ def object_copy(bucket: Bucket, org_id: OrgId, world: World) -> Iterator[tuple[s
         raise OrgError(ErrorCode.OBJECT_MISSING, org_id, name)
     with temporary_folder(org_id) as folder:
         file = str(Path(folder) / "object.db")
-        world.journal.info("downloading", org_id=org_id, generation=info.generation)
-        bucket.download(name, info.generation, file)
+        world.journal.info("copying", org_id=org_id, generation=info.generation)
         with disk_errors(org_id):
-            arrived = (Path(file).stat().st_size, crc32c_of_file(file))
-        if arrived != (info.size_bytes, info.crc32c):
-            raise OrgError(ErrorCode.DOWNLOAD_CORRUPT, org_id, f"{name} generation {info.generation}")
+            mirrored = world.mirrors is not None and copy_current_mirror(world.mirrors, org_id, info, file)
+        if not mirrored:
+            _download(bucket, info, file, org_id)
         _require_sound(file, org_id)
         yield file, info.generation
+
+
+def _download(bucket: Bucket, info: ObjectInfo, file: str, org_id: OrgId) -> None:
+    """Fetch a version and prove it; raises OrgError DOWNLOAD_CORRUPT."""
+    bucket.download(info.name, info.generation, file)
+    with disk_errors(org_id):
+        arrived = (Path(file).stat().st_size, crc32c_of_file(file))
+    if arrived != (info.size_bytes, info.crc32c):
+        raise OrgError(ErrorCode.DOWNLOAD_CORRUPT, org_id, f"{info.name} generation {info.generation}")
 
 
 def _write(db: OrgDatabase, commit: Commit) -> tuple[str, ...]:
@@ -164,9 +189,9 @@ def _write(db: OrgDatabase, commit: Commit) -> tuple[str, ...]:
         raise
 
 
-def _plan(file: str, org_id: OrgId, as_of: date | None, world: World, *, generation: int | None) -> Planned:
+def _plan(file: str, org_id: OrgId, wish: Wish, world: World, *, generation: int | None) -> Planned:
     """Plan a copy that is thrown away: bringing its schema up to date costs nobody anything."""
-    order = Order(org_id, new_run_id(), as_of=as_of, dry=True)
+    order = wish.order(org_id)
     with closing(world.store.open(file, org_id)) as db:
         migrated = db.migrate()
         result = reconcile(db, order, world.clock, world.journal, written=migrated)

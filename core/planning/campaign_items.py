@@ -63,30 +63,35 @@ def campaign_items(
     frame: Frame, book: CampaignBook, enrolments: Enrolments, schedule: Schedule, ledger: Ledger
 ) -> list[Items]:
     """Return the candidates of every active campaign with their skip checks at the ideal date (R54-R57)."""
-    locked = schedule.locked_where(lambda k: k.email_type.startswith(CAMPAIGN_PREFIX))
-    locked = locked.take(locked.instance_id != NULL_ID)
-    carriers = book.carriers
-    return [
-        _of_campaign(frame, number, campaign, _CampaignContext(enrolments, locked, carriers), ledger)
-        for number, campaign in enumerate(book.active)
-    ]
+    context = campaign_context(book, enrolments, schedule)
+    return [items_of_campaign(frame, number, campaign, context, ledger) for number, campaign in enumerate(book.active)]
 
 
 @dataclass(frozen=True, slots=True)
-class _CampaignContext:
+class CampaignContext:
+    """What campaigns need besides the frame."""
+
     enrolments: Enrolments
     locked: ScheduleRows
+    """Campaign mail that the sender has."""
     carriers: Sequence[str]
 
 
-def _of_campaign(frame: Frame, number: int, campaign: Campaign, context: _CampaignContext, ledger: Ledger) -> Items:
-    contact, trigger, matches = _audience(frame, campaign, context)
+def campaign_context(book: CampaignBook, enrolments: Enrolments, schedule: Schedule) -> CampaignContext:
+    """Gather it."""
+    locked = schedule.locked_where(lambda k: k.email_type.startswith(CAMPAIGN_PREFIX))
+    return CampaignContext(enrolments, locked.take(locked.instance_id != NULL_ID), book.carriers)
+
+
+def items_of_campaign(frame: Frame, number: int, campaign: Campaign, context: CampaignContext, ledger: Ledger) -> Items:
+    """Return the candidates of one campaign, the ``number``-th of the active ones."""
+    contact, trigger, matches = audience(frame, campaign, context)
     ledger.consider("campaign", len(contact))
-    ideal, event = _dates(frame, campaign, contact, trigger)
+    ideal, event = campaign_dates(frame, campaign, contact, trigger)
     dated = event != NO_DAY
     contact, ideal, event, matches = contact[dated], ideal[dated], event[dated], matches[dated]
     ledger.leave("no_trigger_date", ~dated)
-    deadline = _deadlines(frame, campaign, ideal)
+    deadline = deadlines(frame, campaign, ideal)
     expired = deadline < frame.today
     beyond = frame.beyond_lookahead(ideal)
     handled = _handled(frame, campaign, context.locked, contact, event)
@@ -108,7 +113,7 @@ def _of_campaign(frame: Frame, number: int, campaign: Campaign, context: _Campai
     return items.with_reason(_reasons(frame, campaign, items, matches[due]))
 
 
-def _audience(frame: Frame, campaign: Campaign, context: _CampaignContext) -> tuple[Int64, Int32, Bool]:
+def audience(frame: Frame, campaign: Campaign, context: CampaignContext) -> tuple[Int64, Int32, Bool]:
     """Return (contact, trigger day, whether the targets match) of everyone the campaign is about (R54)."""
     if campaign.target_all_contacts:
         everyone = np.flatnonzero(frame.contacts.schedulable)
@@ -139,7 +144,7 @@ def _matches(frame: Frame, campaign: Campaign, contact: Int64, carriers: Sequenc
     return matches
 
 
-def _dates(frame: Frame, campaign: Campaign, contact: Int64, trigger: Int32) -> tuple[Int32, Int32]:
+def campaign_dates(frame: Frame, campaign: Campaign, contact: Int64, trigger: Int32) -> tuple[Int32, Int32]:
     """Return (ideal, event) days; event is NO_DAY where the campaign has no date for the contact (R55)."""
     if campaign.spread is not None:
         start, end = campaign.spread
@@ -149,7 +154,8 @@ def _dates(frame: Frame, campaign: Campaign, contact: Int64, trigger: Int32) -> 
     return ideal.astype(np.int32), trigger
 
 
-def _deadlines(frame: Frame, campaign: Campaign, ideal: Int32) -> Int32:
+def deadlines(frame: Frame, campaign: Campaign, ideal: Int32) -> Int32:
+    """Return the last day of each mail (R55)."""
     if campaign.active_end is not None:
         return np.full(len(ideal), campaign.active_end, dtype=np.int32)
     return ideal + np.int32(frame.config.late_grace_days)

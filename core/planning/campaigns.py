@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -60,6 +60,20 @@ class Campaign:
         return self.email_type == CAMPAIGN_PREFIX + AEP_CAMPAIGN_TYPE
 
 
+IdleCause = Literal[
+    "campaign_type_missing", "campaign_inactive", "bad_campaign_dates", "campaign_not_begun", "campaign_ended"
+]
+"""Why an instance does not count today (R52)."""
+
+
+class IdleCampaign(NamedTuple):
+    """An instance that does not count today; nobody gets anything of it."""
+
+    instance_id: int
+    email_type: str
+    cause: IdleCause
+
+
 @dataclass(frozen=True, slots=True)
 class CampaignBook:
     """All instances, judged."""
@@ -72,6 +86,8 @@ class CampaignBook:
     """By instance id, of every instance whose type exists: whether follow-ups are enabled (R80)."""
     aep_superseded: bool
     """An active campaign type named aep exists (R35)."""
+    idle: tuple[IdleCampaign, ...] = ()
+    """The other instances."""
 
     @property
     def carriers(self) -> tuple[str, ...]:
@@ -85,6 +101,7 @@ def judge_campaigns(types: Iterable[CampaignType], instances: Iterable[CampaignI
     active: list[Campaign] = []
     issues: list[str] = []
     followups: dict[int, bool] = {}
+    idle: list[IdleCampaign] = []
     for instance in sorted(instances, key=lambda i: i.instance_id):
         overrides, sound = _overrides(instance.metadata)
         dates = _dates(instance)
@@ -92,20 +109,29 @@ def judge_campaigns(types: Iterable[CampaignType], instances: Iterable[CampaignI
         issues += [f"bad_campaign_dates:{instance.instance_id}"] if dates is None else []
         issues += [] if sound else [f"bad_campaign_metadata:{instance.instance_id}"]
         kind = by_name.get(instance.campaign_type)
-        if kind is None:
-            continue
-        settings = _settings(kind, overrides)
-        followups[instance.instance_id] = settings.enable_followups
-        if kind.active and dates is not None:
-            campaign = _campaign(kind, instance, settings, dates)
-            active += [campaign] if _is_open(campaign, today) else []
+        cause = _idle_cause(kind, dates, today)
+        if kind is not None:
+            settings = _settings(kind, overrides)
+            followups[instance.instance_id] = settings.enable_followups
+            if cause is None and dates is not None:
+                active.append(_campaign(kind, instance, settings, dates))
+        if cause is not None:
+            idle.append(IdleCampaign(instance.instance_id, CAMPAIGN_PREFIX + instance.campaign_type, cause))
     superseded = any(t.active and t.name == AEP_CAMPAIGN_TYPE for t in by_name.values())
-    return CampaignBook(tuple(active), tuple(issues), followups, superseded)
+    return CampaignBook(tuple(active), tuple(issues), followups, superseded, tuple(idle))
 
 
-def _is_open(campaign: Campaign, today: int) -> bool:
-    started = campaign.active_start is None or campaign.active_start <= today
-    return started and (campaign.active_end is None or today <= campaign.active_end)
+def _idle_cause(kind: CampaignType | None, dates: "_Dates | None", today: int) -> IdleCause | None:
+    """Return why an instance does not count today, None where it does (R52)."""
+    if kind is None:
+        return "campaign_type_missing"
+    if not kind.active:
+        return "campaign_inactive"
+    if dates is None:
+        return "bad_campaign_dates"
+    if dates.active_start is not None and today < dates.active_start:
+        return "campaign_not_begun"
+    return "campaign_ended" if dates.active_end is not None and dates.active_end < today else None
 
 
 def _campaign(kind: CampaignType, instance: CampaignInstance, settings: Settings, dates: "_Dates") -> Campaign:

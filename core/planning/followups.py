@@ -159,7 +159,7 @@ def _parents(frame: Frame, schedule: Schedule, book: CampaignBook) -> _Parents:
     locked, kinds = schedule.locked, schedule.kinds
     oldest = frame.today - frame.config.followup_lookback_days
     contact = frame.contacts.index_of(locked.contact_id)
-    usable = schedule.kinds_where(_can_be_parent)[locked.kind] & (contact >= 0) & (locked.event_day != NO_DAY)
+    usable = schedule.kinds_where(can_be_parent)[locked.kind] & (contact >= 0) & (locked.event_day != NO_DAY)
     usable &= (locked.send_day >= oldest) & (locked.send_day <= frame.today)
     if not frame.config.enable_followups:
         usable &= False
@@ -179,7 +179,8 @@ def _parents(frame: Frame, schedule: Schedule, book: CampaignBook) -> _Parents:
     return _Parents(locked.take(rows), contact[rows], codes[kind], priorities[kind], aep[kind])
 
 
-def _can_be_parent(kind: RowKind) -> bool:
+def can_be_parent(kind: RowKind) -> bool:
+    """Whether a follow-up can follow rows of a kind (R80)."""
     known = kind.email_type in EMAIL_TYPES or kind.email_type.startswith(CAMPAIGN_PREFIX)
     return known and kind.status in SENT_STATUSES
 

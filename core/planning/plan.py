@@ -76,7 +76,7 @@ _NOBODY: Final = Unwatched()
 def plan(snapshot: Snapshot, config: Config, today: int, watch: Watch = _NOBODY) -> Plan:
     """Plan every mail that the rules ask for and forbid; pure. Raises ConservationError if candidates do not add up."""
     contacts, schedule = snapshot.contacts, snapshot.schedule
-    frame = Frame(contacts, windows_of(contacts, config), config, today, _handled(contacts, schedule))
+    frame = frame_of(contacts, schedule, config, today)
     contact_count = int(np.count_nonzero(contacts.schedulable))
     profile = config.profile(contact_count)
     limits = daily_cap(config, profile, contact_count)
@@ -114,6 +114,11 @@ def plan(snapshot: Snapshot, config: Config, today: int, watch: Watch = _NOBODY)
         not_due=dict(sorted(ledger.not_due.items())),
         asked_by_day=count_days((items.ideal[items.standing], followups.undelayed[followups.reason == 0])),
     )
+
+
+def frame_of(contacts: Contacts, schedule: Schedule, config: Config, today: int) -> Frame:
+    """Return what every step needs of contacts, stored rows, configuration and date."""
+    return Frame(contacts, windows_of(contacts, config), config, today, _handled(contacts, schedule))
 
 
 def _handled(contacts: Contacts, schedule: Schedule) -> dict[str, EventIndex]:

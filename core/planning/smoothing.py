@@ -26,7 +26,7 @@ def sent_effective_dates(schedule: Schedule) -> ScheduleRows:
 
 def smooth(frame: Frame, items: Items, sent: ScheduleRows, profile: SizeProfile, cap: int) -> Items:
     """Spread effective-date clusters; ``sent`` are the locked effective_date rows in a counting status (R61, R62)."""
-    rows = np.flatnonzero(items.standing & (items.type_code == EFFECTIVE_DATE))
+    rows = clustered(items)
     if not len(rows):
         return items
     ideal = items.ideal[rows]
@@ -40,6 +40,11 @@ def smooth(frame: Frame, items: Items, sent: ScheduleRows, profile: SizeProfile,
     target = items.target.copy()
     target[rows[fits]] = moved[fits]
     return items.with_target(target)
+
+
+def clustered(items: Items) -> Int64:
+    """Return the items that make up clusters (R61)."""
+    return np.flatnonzero(items.standing & (items.type_code == EFFECTIVE_DATE))
 
 
 def smoothing_offset(contact_id: Int64, event: Int32, window_days: int) -> Int32:

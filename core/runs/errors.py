@@ -19,6 +19,7 @@ class ErrorCode(StrEnum):
     SCHEMA_NOT_UNDERSTOOD = "schema_not_understood"
     CONFIG_INVALID = "config_invalid"
     CONFIG_MISSING = "config_missing"
+    CONTACT_MISSING = "contact_missing"
     CHECK_FAILED = "check_failed"
     CONSERVATION_FAILED = "conservation_failed"
     SCHEDULER_FAILED = "scheduler_failed"
@@ -74,6 +75,7 @@ ERRORS: Final[Mapping[ErrorCode, ErrorSpec]] = MappingProxyType(
         ErrorCode.CONFIG_MISSING: ErrorSpec(
             "reject", "name the id of an earlier row; `emailsched config history <org>` lists them"
         ),
+        ErrorCode.CONTACT_MISSING: ErrorSpec("reject", "name the id of a row of contacts in the org's database"),
         ErrorCode.CHECK_FAILED: ErrorSpec(
             "fail",
             "do not send; the planner and the independent checker disagree on the named row: report it with the run id",

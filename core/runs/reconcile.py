@@ -39,6 +39,8 @@ class Order:
     """Commit whatever as_of says."""
     dry: bool = False
     """Only look: any as_of will do, and nothing will be written."""
+    config_data: str | None = None
+    """What if: plan with this JSON instead of the configuration in force. Only for looking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,16 @@ def effective_config(db: OrgDatabase, clock: Clock, org_id: str, run_time: datet
         raise OrgError(ErrorCode.CONFIG_INVALID, org_id, where + str(error)) from error
 
 
+def config_of(db: OrgDatabase, order: Order, clock: Clock, run_time: datetime) -> Config:
+    """Return the configuration that an order is planned with; raises OrgError CONFIG_INVALID naming the keys."""
+    if order.config_data is None:
+        return effective_config(db, clock, order.org_id, run_time)
+    try:
+        return parse_config(order.config_data, clock.is_timezone)
+    except ConfigError as error:
+        raise OrgError(ErrorCode.CONFIG_INVALID, order.org_id, f"the configuration given: {error}") from error
+
+
 def reconcile(
     db: OrgDatabase, order: Order, clock: Clock, journal: Journal, *, written: bool, applied: Applied = NOTHING_APPLIED
 ) -> Reconciled:
@@ -79,8 +91,8 @@ def reconcile(
     Raises OrgError: CONFIG_INVALID, AS_OF_REFUSED, CONSERVATION_FAILED, CHECK_FAILED, and what reading raises.
     """
     started = clock.now_utc()
-    config = effective_config(db, clock, order.org_id, started)
-    today, warnings = _planning_date(db, order, config, clock)
+    config = config_of(db, order, clock, started)
+    today, warnings = planning_date(db, order, config, clock)
     journal.info("planning", org_id=order.org_id, run_id=order.run_id, as_of=today.isoformat())
     reading = read_org(db, config, day_number(today))
     try:
@@ -126,7 +138,8 @@ def _require_checked(order: Order, planned: Plan, reading: Reading, config: Conf
         raise OrgError(ErrorCode.CHECK_FAILED, order.org_id, f"{len(violations)} rows, the first: {violations[0]}")
 
 
-def _planning_date(db: OrgDatabase, order: Order, config: Config, clock: Clock) -> tuple[date, tuple[str, ...]]:
+def planning_date(db: OrgDatabase, order: Order, config: Config, clock: Clock) -> tuple[date, tuple[str, ...]]:
+    """Return the date that an order is planned for, and warnings; raises OrgError AS_OF_REFUSED."""
     own = own_date(clock.local_now(config.timezone), config)
     today = require_plannable(order.as_of or own, order.org_id)
     if order.as_of is not None and not order.dry:
