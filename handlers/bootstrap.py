@@ -5,25 +5,30 @@ Imports are made where an adapter is chosen, so that a command that needs no clo
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.fanout import Fanout, HandOn, carried_out_here, published_requests
-from core.runs.org_run import Ports
+from core.runs.org_run import Planner, Ports
 from core.runs.planning_job import InProcessPlanner
 from core.runs.ports import Bucket, Bus, Clock, Journal, Lease, OrgStore
 from core.runs.service import Service
 from infra.clock import SystemClock
-from infra.settings import Settings
+from infra.settings import SETTINGS, Settings
 from infra.telemetry import LogJournal
 
 if TYPE_CHECKING:
     from infra.delta_chain import PageDeltas
 
 # ruff: noqa: PLC0415 - see above: a local import here keeps `emailsched --help` from loading Google's clients
+
+
+PLANNING_COMMAND: Final = (sys.executable, "-P", "-m", "handlers.planning_process")
+"""``-P``: the working directory is no place to look for code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,10 @@ def settings_from_environment(env: Mapping[str, str] = os.environ, *, serving: b
     return Settings.from_env(env, serving=serving)
 
 
-def build(settings: Settings) -> App:
+def build(settings: Settings, *, planning_processes: int = 0) -> App:
     """Assemble the service and see that it can work: credentials, bucket, versioning, sqlite3_rsync.
 
+    ``planning_processes`` 0: runs plan in this process, as a command that makes one run should.
     Raises OrgError: SETTINGS_INVALID, KEYFILE_MISSING, KEYFILE_INVALID, BUCKET_UNREACHABLE, BUCKET_REFUSED,
     VERSIONING_OFF, RSYNC_MISSING, DISK_FULL.
     """
@@ -66,6 +72,7 @@ def build(settings: Settings) -> App:
     bus, close_bus = _bus(settings)
     store = open_store()
     orgs = orgs_folder(settings)
+    planner, end_planning = _planner(settings, planning_processes, store, clock, journal)
     ports = Ports(
         sync=MirrorSync(
             bucket,
@@ -78,7 +85,7 @@ def build(settings: Settings) -> App:
             space=DiskSpace(orgs, journal, reserve_bytes=settings.disk_reserve_mb * 1_000_000),
         ),
         lease=open_lease(settings, bucket, clock, journal),
-        planner=InProcessPlanner(store, clock, journal),
+        planner=planner,
         bus=bus,
         clock=clock,
         journal=journal,
@@ -87,7 +94,39 @@ def build(settings: Settings) -> App:
     )
     service = Service(ports, waiters_max=settings.max_waiters, run_slots=settings.run_slots)
     fanout = Fanout(lambda: database_orgs(bucket), _hand_on(settings, bus, clock, service), clock, journal)
-    return App(settings, bucket, bus, clock, store, journal, service, fanout, close_bus)
+
+    def close() -> None:
+        end_planning()
+        close_bus()
+
+    return App(settings, bucket, bus, clock, store, journal, service, fanout, close)
+
+
+def _planner(
+    settings: Settings, processes: int, store: OrgStore, clock: Clock, journal: Journal
+) -> tuple[Planner, Callable[[], None]]:
+    """Return what plans, and how to end it."""
+    if not processes:
+        return InProcessPlanner(store, clock, journal), lambda: None
+    from infra.planning_pool import PlanningPool
+
+    pool = PlanningPool(
+        PLANNING_COMMAND,
+        planning_environment(os.environ),
+        journal,
+        processes=processes,
+        job_seconds_max=settings.planning_seconds_max,
+    )
+    return pool, pool.close
+
+
+def planning_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a planning process: this program's code, and none of its settings and secrets."""
+    ours = {setting.name for setting in SETTINGS}
+    code = str(Path(__file__).resolve().parents[1])
+    paths = [code, *filter(None, [env.get("PYTHONPATH")])]
+    kept = {name: value for name, value in env.items() if name not in ours}
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
 
 
 def _hand_on(settings: Settings, bus: Bus, clock: Clock, service: Service) -> HandOn:

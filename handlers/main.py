@@ -13,14 +13,14 @@ from typing import Final
 import flask
 import functions_framework
 
-from core.runs.errors import ErrorCode, OrgError
+from core.runs.errors import ErrorCode, OrgError, unforeseen
 from core.runs.service import Handled
 from events.limits import DEFAULT_LIMITS
 from events.rejection import Judged
 from events.wire import decode
 from handlers import answers
 from handlers.carry import carry
-from handlers.process import PROCESS, Runtime, unexpected
+from handlers.process import PROCESS, Runtime
 from infra.auth import CertificatesUnavailableError, TokenRefusedError
 from infra.telemetry import LogJournal
 
@@ -36,7 +36,7 @@ def handle(request: flask.Request) -> flask.Response:
         refusal = answers.come_again(error)
     except Exception as error:  # noqa: BLE001 - as the comment says
         # The last boundary: the framework would answer with the text of the exception, which may hold anything.
-        failure = unexpected(error)
+        failure = unforeseen(error)
         LogJournal().error(failure.code.value, detail=failure.detail, hint=failure.hint, retryable=True)
         refusal = answers.come_again(failure)
     return answers.acknowledged() if refusal is None else answers.refused(refusal)

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from core.runs.errors import ErrorCode, OrgError
+from core.runs.errors import ErrorCode, OrgError, unforeseen
 from events.types import OrgId, is_org_id
 from handlers import answers
 from handlers.operator_index import render_index
 from handlers.operator_login import USER, OperatorLogin
-from handlers.process import Process, Runtime, unexpected
+from handlers.process import Process, Runtime
 from infra.fence import object_name
 from infra.status_board import list_statuses
 
@@ -123,7 +123,7 @@ class OperatorPages:
         except OrgError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - the last boundary: the server would answer with a bare 500
-            failure = unexpected(error)
+            failure = unforeseen(error)
         runtime.app.journal.error(failure.code.value, org_id=failure.org_id, detail=failure.detail, hint=failure.hint)
         return _refusal_of(failure)
 

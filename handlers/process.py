@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from core.runs.errors import ErrorCode, OrgError
+from core.runs.errors import OrgError
 from handlers.bootstrap import App, build, settings_from_environment
 from handlers.observe import Observer
 from infra.auth import PushAuthenticator
@@ -36,10 +36,15 @@ class Runtime:
         return self.app.service.mailbox.is_draining
 
 
+def build_server(settings: Settings) -> App:
+    """Assemble the service of a process that lives long enough to have others plan for it."""
+    return build(settings, planning_processes=settings.planning_processes)
+
+
 class Process:
     """Holds the runtime of this process; safe to call from many threads."""
 
-    def __init__(self, build_app: Callable[[Settings], App] = build) -> None:
+    def __init__(self, build_app: Callable[[Settings], App] = build_server) -> None:
         self._build_app = build_app
         self._lock = threading.Lock()
         self._settings: Settings | None = None
@@ -97,15 +102,6 @@ def log_refusal(error: OrgError, settings: Settings | None) -> None:
     problems = error.problems if isinstance(error, SettingsError) else (error.detail,)
     for problem in problems:
         journal.error("cannot_start", code=error.code.value, detail=problem, hint=error.hint)
-
-
-def unexpected(error: Exception) -> OrgError:
-    """Turn an exception that nobody foresaw into one that may be shown: its text may hold data of a contact."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace is not None else ""
-    return OrgError(ErrorCode.SCHEDULER_FAILED, detail=f"{type(error).__name__}{place}")
 
 
 PROCESS: Final = Process()

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from core.runs.errors import ErrorCode, OrgError
+from infra.machine import cpu_count
 from infra.secret import Secret
 from infra.settings_table import Setting, complaint, parse, rows_of
 
@@ -184,7 +185,27 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_waiters: Annotated[
         int, Meta(ge=1, le=1000, description="messages that may wait at once; more are told to come again")
     ] = 64
-    run_slots: Annotated[int, Meta(ge=1, le=64, description="runs at the same time, of different orgs")] = 2
+    run_slots: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="runs at the same time, of different orgs",
+            extra={"default": "the machine's processors"},
+        ),
+    ] = msgspec.field(default_factory=cpu_count)
+    planning_processes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="processes that a server plans in, one run at a time each; 0: it plans in its own",
+            extra={"default": "the machine's processors"},
+        ),
+    ] = msgspec.field(default_factory=cpu_count)
+    planning_seconds_max: Annotated[
+        float, Meta(ge=1, le=3600, description="longest time that one run may plan before its process is replaced")
+    ] = 540.0
     max_body_bytes: Annotated[
         int, Meta(ge=1024, le=64 * 1024 * 1024, description="largest request body; 16 MiB is a 10 MB message in base64")
     ] = 16 * 1024 * 1024

@@ -1,5 +1,6 @@
 """Every way in which a run can fail: one table of codes, and one exception that carries the code and the facts."""
 
+import traceback
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -167,3 +168,13 @@ class OrgError(Exception):
     def hint(self) -> str:
         """What the operator should do next."""
         return ERRORS[self.code].hint.replace("<org>", self.org_id or "<org>")
+
+
+def unforeseen(error: BaseException, org_id: str | None = None) -> OrgError:
+    """Turn an exception that nobody foresaw into one that may be shown: its text may hold data of a contact.
+
+    What is left is its type and its place.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+    return OrgError(ErrorCode.SCHEDULER_FAILED, org_id, f"{type(error).__name__}{place}")

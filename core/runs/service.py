@@ -2,13 +2,12 @@
 
 import hashlib
 import threading
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from core.runs.errors import ErrorCode, OrgError
+from core.runs.errors import ErrorCode, OrgError, unforeseen
 from core.runs.mailbox import Mailbox
 from core.runs.org_run import SOURCE, Batch, Ports, publish, run_org
 from core.runs.status_board import post_failed
@@ -90,9 +89,8 @@ class Service:
             post_failed(ports.statuses, error, batch.org_id, ports.clock, ports.journal)
             raise
         except Exception as error:
-            # The last boundary: whatever went wrong, the message comes again and the operator learns where. The
-            # text of a foreign exception may hold data of a contact, so only its type and place are told.
-            raise OrgError(ErrorCode.SCHEDULER_FAILED, batch.org_id, _place_of(error)) from error
+            # The last boundary: whatever went wrong, the message comes again and the operator learns where.
+            raise unforeseen(error, batch.org_id) from error
 
     @contextmanager
     def _slot(self, batch: Batch, until: float) -> Iterator[None]:
@@ -175,8 +173,3 @@ class Service:
             org_id=event.org_id,
             time=self._ports.clock.now_utc(),
         )
-
-
-def _place_of(error: BaseException) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {frame.name}, line {frame.lineno}"

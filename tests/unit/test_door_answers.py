@@ -8,14 +8,14 @@ import flask
 import pytest
 from msgspec.structs import replace as struct_replace
 
-from core.runs.errors import ERRORS, ErrorCode, OrgError
+from core.runs.errors import ERRORS, ErrorCode, OrgError, unforeseen
 from core.runs.service import Handled
 from events.payloads import RequestCounts, RunChecksums, RunCompleted, RunCounts
 from events.types import parse_org_id
 from handlers import answers, main
 from handlers.bootstrap import App, build
 from handlers.observe import SKIP_KINDS, Observer, skip_kind
-from handlers.process import Process, Runtime, unexpected
+from handlers.process import Process, Runtime
 from infra.auth import CertificatesUnavailableError, PushAuthenticator, TokenRefusedError
 from infra.settings import Settings, SettingsError
 
@@ -152,7 +152,7 @@ def test_the_place_of_an_unexpected_error_is_where_it_was_raised() -> None:
     try:
         int("ada@example.com")
     except ValueError as error:
-        found = unexpected(error)
+        found = unforeseen(error)
     assert found.detail.startswith("ValueError in test_the_place_of_an_unexpected_error")
     assert "ada" not in found.detail
 
