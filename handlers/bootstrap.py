@@ -185,8 +185,8 @@ def _page_deltas(bucket: Bucket, journal: Journal) -> "PageDeltas | None":
     return PageDeltas(bucket.hurried() if isinstance(bucket, GcsBucket) else bucket, journal)
 
 
-def open_bucket(settings: Settings, journal: LogJournal) -> Bucket:
-    """Open the bucket that the settings name and prove that it answers and keeps versions."""
+def connect_bucket(settings: Settings, journal: LogJournal) -> Bucket:
+    """Open the bucket that the settings name; nothing is asked of it yet. Raises OrgError KEYFILE_*."""
     if settings.gcs_bucket_name is None:
         from infra.local_bucket import LocalBucket
 
@@ -199,6 +199,12 @@ def open_bucket(settings: Settings, journal: LogJournal) -> Bucket:
         journal.info(
             "authenticated", identity="key" if settings.gcs_keyfile_json else "application default credentials"
         )
+    return bucket
+
+
+def open_bucket(settings: Settings, journal: LogJournal) -> Bucket:
+    """Open the bucket that the settings name and prove that it answers and keeps versions."""
+    bucket = connect_bucket(settings, journal)
     versioned = bucket.versioning_enabled()
     journal.info("bucket_reachable", bucket=settings.gcs_bucket_name, versioning=versioned)
     if not versioned:

@@ -14,7 +14,16 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from handlers import cli_campaign, cli_config, cli_explain, cli_recovery, cli_runs, cli_tools, cli_versions
+from handlers import (
+    cli_campaign,
+    cli_config,
+    cli_doctor,
+    cli_explain,
+    cli_recovery,
+    cli_runs,
+    cli_tools,
+    cli_versions,
+)
 from handlers.cli_errors import EXIT_MEANINGS, CommandError, Exit, UsageError, report_error
 
 _EPILOG: Final = "\n".join(
@@ -52,6 +61,7 @@ _COMMANDS: Final[Mapping[str, Callable[..., int | None]]] = {
     "plan": cli_runs.plan,
     "explain": cli_explain.explain,
     "report": cli_runs.report,
+    "doctor": cli_doctor.doctor,
     "status": cli_versions.status,
     "versions": cli_versions.versions,
     "backup": cli_versions.backup,

@@ -167,10 +167,31 @@ class RecoveryOutput(Struct, frozen=True, kw_only=True):
     warnings: tuple[Code, ...]
 
 
-RecoveryDocument = StatusOutput | VersionsOutput | BackupOutput | PullOutput | DiffOutput | RecoveryOutput
+class FindingLine(Struct, frozen=True, kw_only=True):
+    """One check of ``doctor``."""
+
+    check: str
+    state: Annotated[
+        Literal["ok", "warning", "error", "skipped"], Meta(description="skipped: could not be judged; detail says why.")
+    ]
+    detail: str
+    hint: Annotated[str | None, Meta(description="What to do; null: nothing.")]
+
+
+class DoctorOutput(Struct, frozen=True, kw_only=True):
+    """``doctor [ORG]``; written whatever was found, also when the exit code is 1."""
+
+    healthy: Annotated[bool, Meta(description="False: at least one finding is an error.")]
+    findings: tuple[FindingLine, ...]
+
+
+RecoveryDocument = (
+    DoctorOutput | StatusOutput | VersionsOutput | BackupOutput | PullOutput | DiffOutput | RecoveryOutput
+)
 
 RECOVERY_OUTPUTS: Final[Mapping[str, type[Struct]]] = MappingProxyType(
     {
+        "doctor": DoctorOutput,
         "status": StatusOutput,
         "versions": VersionsOutput,
         "backup": BackupOutput,

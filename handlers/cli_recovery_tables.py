@@ -6,10 +6,12 @@ from itertools import islice
 from typing import Final
 
 from rich.table import Table
+from rich.text import Text
 
 from handlers.cli_recovery_output import (
     CarriedCounts,
     DiffOutput,
+    DoctorOutput,
     OrgLine,
     RecoveryOutput,
     RowChange,
@@ -195,3 +197,19 @@ def remarks(output: RecoveryOutput) -> list[str]:
 def moment(at: datetime) -> str:
     """Write a moment of UTC."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+_STATE_STYLES: Final = {"ok": "green", "warning": "yellow", "error": "bold red", "skipped": "dim"}
+
+
+def print_findings(output: DoctorOutput) -> None:
+    """Print one line per check, and under it what to do where something is to be done."""
+    console = stdout()
+    table = Table("check", "", "found", box=None, pad_edge=False)
+    for line in output.findings:
+        found = line.detail if line.hint is None else f"{line.detail}\n  -> {line.hint}"
+        table.add_row(line.check, Text(line.state, style=_STATE_STYLES[line.state]), Text(found))
+    console.print(table)
+    errors = sum(line.state == "error" for line in output.findings)
+    warnings = sum(line.state == "warning" for line in output.findings)
+    console.print(f"{errors} errors, {warnings} warnings", style="bold")

@@ -29,6 +29,7 @@ from infra.bucket_names import check_name
 from infra.checksum import crc32c_of_bytes, crc32c_of_file
 from infra.gcs_client import BoundedStream, GcsLimits, gcs_client
 from infra.gcs_errors import bucket_missing, is_bucket_missing, port_errors
+from infra.gcs_lifecycle import LifecycleRule, lifecycle_rules
 from infra.settings import Settings
 
 _CONTENT_TYPE: Final = "application/octet-stream"
@@ -187,11 +188,11 @@ class GcsBucket:
 
     def versioning_enabled(self) -> bool:
         """Whether replaced and deleted versions are kept."""
-        with port_errors("storage.buckets.get (roles/storage.legacyBucketReader has it) on", self._bucket.name):
-            bucket = self._or_none(lambda: self._client.get_bucket(self._bucket.name, **self._call()))
-            if bucket is None:
-                raise bucket_missing(self._bucket.name)
-            return bool(bucket.versioning_enabled)
+        return bool(self._resource().versioning_enabled)
+
+    def lifecycle(self) -> tuple[LifecycleRule, ...]:
+        """Return what removes objects by itself; for ``doctor``, so no part of the port."""
+        return lifecycle_rules(self._resource().lifecycle_rules)
 
     # ------------------------------------------------------------------------------------------------ requests
 
@@ -204,6 +205,14 @@ class GcsBucket:
                     yield _info(blob)
             except api.NotFound as error:  # a prefix is never missing
                 raise bucket_missing(self._bucket.name) from error
+
+    def _resource(self) -> Any:
+        """Fetch the bucket's own description."""
+        with port_errors("storage.buckets.get (roles/storage.legacyBucketReader has it) on", self._bucket.name):
+            bucket = self._or_none(lambda: self._client.get_bucket(self._bucket.name, **self._call()))
+            if bucket is None:
+                raise bucket_missing(self._bucket.name)
+            return bucket
 
     def _reloaded(self, name: str) -> Any:
         blob = self._bucket.blob(name)

@@ -127,7 +127,7 @@ class PubsubBus:
         try:
             future.result(timeout=max(0.0, until - time.monotonic()))
         except (api.GoogleAPIError, GoogleAuthError, TimeoutError, MessageTooLargeError) as error:
-            failure = _unreachable(topic, _reason(error))
+            failure = _unreachable(topic, reason_of(error))
             failure.__cause__ = error
             return failure
         finally:
@@ -169,10 +169,10 @@ def _connection(settings: Settings) -> dict[str, Any]:
     return {"credentials": google_credentials(settings.gcs_keyfile_json, PUBSUB_SCOPES)}
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Name an error by its gRPC status, without its message."""
     if isinstance(error, api.RetryError) and error.cause is not None:
-        return _reason(error.cause)
+        return reason_of(error.cause)
     if isinstance(error, api.GoogleAPICallError) and error.grpc_status_code is not None:
         return str(error.grpc_status_code.name)
     return type(error).__name__

@@ -56,6 +56,7 @@ class FakeGcs(ThreadingHTTPServer):
         self.plan = FaultPlan()
         self.received: list[Received] = []
         self.mistakes: list[str] = []
+        self.lifecycle: list[dict[str, object]] = []
         self.sessions: dict[str, Session] = {}
         self.stall_over = threading.Event()
         self.before: Callable[[Received], None] = lambda _: None
@@ -157,7 +158,10 @@ class Handler(BaseHTTPRequestHandler):
         store, bucket = self.server.store, self.server.store.bucket
         generation = int(query["generation"]) if "generation" in query else None
         if request == "bucket":
-            self._json(200, {"kind": "storage#bucket", "name": bucket, "versioning": {"enabled": store.versioning}})
+            resource: Json = {"kind": "storage#bucket", "name": bucket, "versioning": {"enabled": store.versioning}}
+            self._json(
+                200, resource | ({"lifecycle": {"rule": self.server.lifecycle}} if self.server.lifecycle else {})
+            )
         elif request == "list":
             self._json(200, self._page(query))
         elif request == "stat":
