@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
@@ -199,9 +199,14 @@ class GcsBucket:
     def _listed(self, operation: str, prefix: str, *, versions: bool) -> Iterator[ObjectInfo]:
         with port_errors(operation, prefix):
             try:
-                for blob in self._client.list_blobs(
-                    self._bucket, prefix=prefix, versions=versions or None, fields=_LISTED_FIELDS, **self._call()
-                ):
+                listed = self._client.list_blobs(
+                    self._bucket,
+                    prefix=prefix,
+                    versions="true" if versions else None,  # the API's spelling; the client would send Python's
+                    fields=_LISTED_FIELDS,
+                    **self._call(),
+                )
+                for blob in listed:
                     yield _info(blob)
             except api.NotFound as error:  # a prefix is never missing
                 raise bucket_missing(self._bucket.name) from error
@@ -327,15 +332,20 @@ def _new_file(file: str) -> Iterator[BinaryIO]:
 
 
 def _info(blob: Any) -> ObjectInfo:
-    """Read a description out of a response; raises OrgError where the server left something out."""
-    generation, size_bytes, crc32c, updated = blob.generation, blob.size, blob.crc32c, blob.updated
-    if generation is None or size_bytes is None or crc32c is None or not isinstance(updated, datetime):
-        raise OrgError(ErrorCode.BUCKET_UNREACHABLE, detail=f"the answer about {blob.name} is incomplete")
-    return ObjectInfo(
-        name=blob.name,
-        generation=int(generation),
-        size_bytes=int(size_bytes),
-        crc32c=str(crc32c),
-        updated=updated,
-        metadata=dict(blob.metadata or {}),
-    )
+    """Read a description out of a response; raises OrgError where the server left something out.
+
+    The client's own reading of times knows only one of the spellings that RFC 3339 allows, and fails on the others.
+    """
+    said: Mapping[str, Any] = blob._properties  # noqa: SLF001 - see above
+    try:
+        return ObjectInfo(
+            name=blob.name,
+            generation=int(said["generation"]),
+            size_bytes=int(said["size"]),
+            crc32c=said["crc32c"],
+            updated=datetime.fromisoformat(said["updated"]).astimezone(UTC),
+            metadata=dict(said.get("metadata") or {}),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        detail = f"the answer about {blob.name} is incomplete"
+        raise OrgError(ErrorCode.BUCKET_UNREACHABLE, detail=detail) from error

@@ -42,6 +42,7 @@ def gcs_client(settings: Settings, limits: GcsLimits) -> Client:
     os.environ.setdefault(_NO_BACKGROUND_REQUESTS, "1")
     endpoint = settings.storage_emulator_host
     if endpoint is not None:
+        endpoint = endpoint.rstrip("/")  # the client puts its own one after it
         credentials: Any = AnonymousCredentials()  # type: ignore[no-untyped-call]
     else:
         credentials = google_credentials(settings.gcs_keyfile_json, STORAGE_SCOPES)

@@ -5,6 +5,7 @@ write) and whole response bodies; they stay in the exception chain, where the lo
 """
 
 import errno
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -25,6 +26,7 @@ _CODES: Final[Mapping[int | None, ErrorCode]] = {
 }
 """Statuses that say more than that the bucket was not reached."""
 
+_BUCKET_MISSING: Final = re.compile(r"(?:specified |: )bucket(?: [^\s/]+)? does not exist", re.IGNORECASE)
 _DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TRANSPORT_ERRORS: Final = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
 
@@ -61,7 +63,7 @@ def port_errors(operation: str, name: str) -> Iterator[None]:
 
 def is_bucket_missing(error: api.NotFound) -> bool:
     """Whether a 404 speaks of the bucket instead of the object; only its message tells."""
-    return "bucket does not exist" in str(error)
+    return _BUCKET_MISSING.search(str(error)) is not None
 
 
 def bucket_missing(bucket_name: str) -> OrgError:

@@ -21,6 +21,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 _TOPIC: Final = r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$"
 _URL: Final = r"^https?://[^\s/]+(:[0-9]+)?$"
+_ENDPOINT: Final = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"
 _HOST_PORT: Final = r"^[^\s/:]+:[0-9]{1,5}$"
 
 
@@ -97,7 +98,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[
             str,
             Meta(
-                pattern=_URL,
+                pattern=_ENDPOINT,
                 description="a Cloud Storage emulator to use instead of Google's; no credentials are sent to it",
                 extra={"allowed": "a URL such as http://127.0.0.1:9023"},
             ),

@@ -9,15 +9,17 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from google.api_core.exceptions import NotFound
 
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.ports import Bucket, ObjectInfo, PreconditionFailedError
 from infra.checksum import crc32c_of_bytes
 from infra.gcs import GcsBucket
 from infra.gcs_client import BoundedStream, GcsLimits
+from infra.gcs_errors import is_bucket_missing
 from infra.org_folder import has_content
 from infra.settings import Settings
-from tests.fake_gcs import FakeGcs, FaultKind, Received, RequestClass
+from tests.fake_gcs import Dialect, FakeGcs, FaultKind, Received, RequestClass
 
 NAME = "org-data/acme.db"
 SMALL = b"small content"
@@ -607,3 +609,47 @@ def test_names_that_no_object_has_are_not_asked_for(name: str, bucket: GcsBucket
         bucket.stat(name)
     assert code_of(caught.value) is ErrorCode.BUCKET_REFUSED
     assert gcs.received == []
+
+
+# ---------------------------------------------------------------------------------------------------- other servers
+
+
+@pytest.mark.parametrize("after", ["", "/", "//", "/gcs", "/gcs/"])
+def test_an_emulators_address_may_end_in_a_path(after: str, gcs: FakeGcs) -> None:
+    gcs.prefix = "/gcs" if "gcs" in after else ""
+    settings = Settings.from_env({"GCS_BUCKET_NAME": "bucket", "STORAGE_EMULATOR_HOST": gcs.url + after})
+    with closing(GcsBucket.connect(settings, FAST)) as bucket:
+        info = bucket.write(NAME, SMALL, if_generation_match=0, metadata={})
+        found = bucket.read(NAME, max_bytes=100)
+        assert found == (SMALL, info)
+        assert [version.generation for version in bucket.versions(NAME)] == [info.generation]
+
+
+@pytest.mark.parametrize(
+    "leaves_out", [{"updated"}, {"crc32c"}, {"generation"}, {"size"}, {"crc32c", "md5Hash", "updated"}]
+)
+def test_an_answer_that_leaves_something_out_is_not_believed(
+    leaves_out: set[str], bucket: GcsBucket, gcs: FakeGcs
+) -> None:
+    put(gcs)
+    gcs.dialect = Dialect(leaves_out=frozenset(leaves_out))
+    with pytest.raises(OrgError, match="incomplete") as caught:
+        bucket.stat(NAME)
+    assert code_of(caught.value) is ErrorCode.BUCKET_UNREACHABLE
+
+
+@pytest.mark.parametrize("updated", ["yesterday", "", "12:00", 5])
+def test_a_time_that_is_none_is_not_believed(updated: object, bucket: GcsBucket, gcs: FakeGcs) -> None:
+    gcs.store.insert(NAME, SMALL, {"updated": updated}, {})
+    with pytest.raises(OrgError, match="incomplete"):
+        bucket.stat(NAME)
+
+
+def test_a_bucket_that_does_not_exist_is_named_in_other_words_too() -> None:
+    def speaks_of_the_bucket(words: str) -> bool:
+        return is_bucket_missing(NotFound(f"GET http://x/b/bucket: {words}"))  # type: ignore[no-untyped-call]  # not typed
+
+    for words in ("The specified bucket does not exist.", "Bucket wrong-name does not exist.", "bucket does not exist"):
+        assert speaks_of_the_bucket(words), words
+    for words in ("No such object: bucket/org-data/acme.db", "Live version of object my-bucket/x does not exist."):
+        assert not speaks_of_the_bucket(words), words

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tests.fake_gcs.dialect import GOOGLE, Dialect
 from tests.fake_gcs.faults import Fault, FaultKind, FaultPlan, RequestClass
 from tests.fake_gcs.store import ApiError, Json, Store, no_bucket
 
@@ -49,10 +50,15 @@ class FakeGcs(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, bucket: str, *, versioning: bool = True, page_size: int = 1000) -> None:
+    def __init__(
+        self, bucket: str, *, versioning: bool = True, page_size: int = 1000, dialect: Dialect = GOOGLE
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.dialect = dialect
         self.store = Store(bucket, versioning)
         self.page_size = page_size
+        self.prefix = ""
+        """Of every path: where a proxy has put the API."""
         self.plan = FaultPlan()
         self.received: list[Received] = []
         self.mistakes: list[str] = []
@@ -118,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        url = urlsplit(self.path)
+        url = urlsplit(self.path.removeprefix(self.server.prefix))
         query = dict(parse_qsl(url.query, keep_blank_values=True))
         request = self._class_of(url.path, query)
         headers = {key.lower(): value for key, value in self.headers.items()}
@@ -132,7 +138,8 @@ class Handler(BaseHTTPRequestHandler):
             if request == "media":
                 self._answer(error.status, error.message.encode(), {"Content-Type": "text/plain"})
             else:
-                self._json(error.status, error.body())
+                content = self.server.dialect.error(error.status, error.body())
+                self._answer(error.status, content, {"Content-Type": "application/json; charset=UTF-8"})
         except Reset:
             self._reset()
 
@@ -170,7 +177,10 @@ class Handler(BaseHTTPRequestHandler):
             self._media(name, generation, fault)
         elif request == "delete":
             store.delete(name, generation, _conditions(query))
-            self._done(204, None, fault)
+            if self.server.dialect.deletes_answer and fault is None:
+                self._answer(200, b"null", {"Content-Type": "application/json; charset=UTF-8"})
+            else:
+                self._done(204, None, fault)
         elif request == "insert":
             properties, content = _parts(body, self.headers["Content-Type"])
             content = _flipped(content) if fault == "corrupt on arrival" else content
@@ -197,14 +207,16 @@ class Handler(BaseHTTPRequestHandler):
     # ------------------------------------------------------------------------------------------------ reading
 
     def _page(self, query: dict[str, str]) -> Json:
-        found = self.server.store.listing(query.get("prefix", ""), versions=query.get("versions", "").lower() == "true")
-        start = int(query.get("pageToken") or 0)
+        dialect = self.server.dialect
+        versions = dialect.wants_versions(query.get("versions", ""))
+        found = self.server.store.listing(query.get("prefix", ""), versions=versions)
+        start = dialect.start(query.get("pageToken", ""))
         end = start + min(self.server.page_size, int(query.get("maxResults") or 1000))
         page: Json = {"kind": "storage#objects"}
         if found[start:end]:
             page["items"] = [version.resource(self.server.store.bucket) for version in found[start:end]]
         if end < len(found):
-            page["nextPageToken"] = str(end)
+            page["nextPageToken"] = dialect.token(end)
         return page
 
     def _media(self, name: str, generation: int | None, fault: FaultKind | None) -> None:
@@ -212,13 +224,15 @@ class Handler(BaseHTTPRequestHandler):
         resource = version.resource(self.server.store.bucket)
         headers = {
             "Content-Type": str(version.properties.get("contentType", "application/octet-stream")),
-            "x-goog-hash": f"crc32c={resource['crc32c']},md5={resource['md5Hash']}",
             "x-goog-generation": str(version.generation),
             "x-goog-metageneration": "1",
             "x-goog-stored-content-length": str(len(version.content)),
             "x-goog-stored-content-encoding": str(version.properties.get("contentEncoding", "identity")),
             "x-goog-storage-class": "STANDARD",
         }
+        hashes = self.server.dialect.hashes(str(resource["crc32c"]), str(resource["md5Hash"]))
+        if hashes is not None:
+            headers["x-goog-hash"] = hashes
         if "contentEncoding" in version.properties:
             headers["Content-Encoding"] = str(version.properties["contentEncoding"])
         content, status = version.content, 200
@@ -292,12 +306,16 @@ class Handler(BaseHTTPRequestHandler):
             self._json(status, resource)
 
     def _json(self, status: int, resource: Json) -> None:
-        self._answer(status, json.dumps(resource).encode(), {"Content-Type": "application/json; charset=UTF-8"})
+        content = json.dumps(self.server.dialect.resource(resource)).encode()
+        self._answer(status, content, {"Content-Type": "application/json; charset=UTF-8"})
 
     def _answer(self, status: int, content: bytes, headers: dict[str, str], keep_bytes: int | None = None) -> None:
         self.send_response(status)
+        dialect = self.server.dialect
         for key, value in headers.items():
-            self.send_header(key, value)
+            self.send_header(dialect.header(key), value)
+        if not dialect.keeps_connections:
+            self.send_header("Connection", "close")
         if status != 204:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()

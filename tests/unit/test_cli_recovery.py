@@ -1,4 +1,4 @@
-"""status, versions, backup, pull, diff, restore and reconcile as an operator has them, on the embedded bucket."""
+"""status, versions, backup, pull, diff, restore and reconcile as an operator has them, on both kinds of bucket."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from core.runs.errors import ErrorCode
+from core.runs.ports import Bucket, ObjectInfo
 from handlers.bootstrap import local_bucket_folder
 from handlers.cli_recovery_output import (
     BackupOutput,
@@ -20,9 +21,11 @@ from handlers.cli_recovery_output import (
 )
 from infra.checksum import crc32c_of_file
 from infra.fence import PARENT_GENERATION_KEY
+from infra.gcs import GcsBucket
 from infra.local_bucket import LocalBucket
 from infra.settings import SETTINGS, Settings
 from tests.command_line import new_org, query, run, tree
+from tests.fake_gcs import FakeGcs
 
 OBJECT = "org-data/acme.db"
 
@@ -39,33 +42,48 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         assert not path.name.endswith((".emailsched", ".tmp", "-wal", "-shm", "-journal")), path.name
 
 
-@pytest.fixture
-def bucket(data_dir: Path) -> LocalBucket:
-    return LocalBucket(str(local_bucket_folder(Settings(data_dir=data_dir))))
+@pytest.fixture(params=["directory", "cloud"])
+def bucket(request: pytest.FixtureRequest, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """The bucket that the commands see, by their settings alone: here they meet the real client, over HTTP."""
+    if request.param == "directory":
+        yield LocalBucket(str(local_bucket_folder(Settings(data_dir=data_dir))))
+        return
+    with FakeGcs("bucket") as gcs:
+        monkeypatch.setenv("GCS_BUCKET_NAME", "bucket")
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
+        with closing(GcsBucket.connect(Settings(gcs_bucket_name="bucket", storage_emulator_host=gcs.url))) as bucket:
+            yield bucket
+
+
+on_the_embedded_bucket = pytest.mark.parametrize("bucket", ["directory"], indirect=True)
 
 
 @pytest.fixture
-def planned(bucket: LocalBucket, tmp_path: Path) -> int:
+def planned(bucket: Bucket, tmp_path: Path) -> int:
     """An org with a plan; its generation."""
     upload(bucket, new_org(tmp_path / "upstream.db"))
     assert run("run", "acme").code == 0
     return generation(bucket)
 
 
-def upload(bucket: LocalBucket, file: Path, *, blindly: bool = False) -> int:
+def upload(bucket: Bucket, file: Path, *, blindly: bool = False) -> int:
     live = bucket.stat(OBJECT)
     before = live.generation if live else 0
     metadata = {} if blindly or not before else {PARENT_GENERATION_KEY: str(before)}
     return bucket.upload(OBJECT, str(file), if_generation_match=before, metadata=metadata).generation
 
 
-def generation(bucket: LocalBucket) -> int:
+def everything(bucket: Bucket) -> list[ObjectInfo]:
+    return [version for live in bucket.list("") for version in bucket.versions(live.name)]
+
+
+def generation(bucket: Bucket) -> int:
     live = bucket.stat(OBJECT)
     assert live is not None
     return live.generation
 
 
-def edit(bucket: LocalBucket, folder: Path, *statements: str) -> int:
+def edit(bucket: Bucket, folder: Path, *statements: str) -> int:
     file = folder / "edited.db"
     assert run("pull", "acme", file, "--overwrite").code == 0
     with closing(sqlite3.connect(file)) as db, db:
@@ -83,7 +101,7 @@ UNSUBSCRIBE = """UPDATE contacts SET status = 'unsubscribed' WHERE id = (
 # ------------------------------------------------------------------------------------------------ looking
 
 
-def test_status_of_all_orgs_puts_the_silent_one_first(bucket: LocalBucket, planned: int, tmp_path: Path) -> None:
+def test_status_of_all_orgs_puts_the_silent_one_first(bucket: Bucket, planned: int, tmp_path: Path) -> None:
     assert run("run", "young", "--create").code == 0
     bucket.upload("org-data/silent.db", str(tmp_path / "upstream.db"), if_generation_match=0, metadata={})
     output = msgspec.json.decode(run("status", "--json").out, type=StatusOutput)
@@ -98,7 +116,7 @@ def test_status_of_all_orgs_puts_the_silent_one_first(bucket: LocalBucket, plann
     )
 
 
-def test_status_of_one_org_tells_of_a_failure(bucket: LocalBucket, planned: int, tmp_path: Path) -> None:
+def test_status_of_one_org_tells_of_a_failure(bucket: Bucket, planned: int, tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(b"no database at all" * 100)
     upload(bucket, tmp_path / "noise")
     assert run("run", "acme").code == 1
@@ -120,7 +138,7 @@ def test_looking_where_there_is_no_bucket_makes_none(data_dir: Path) -> None:
     assert not data_dir.exists()
 
 
-def test_versions_newest_first_with_what_each_is(bucket: LocalBucket, planned: int, tmp_path: Path) -> None:
+def test_versions_newest_first_with_what_each_is(bucket: Bucket, planned: int, tmp_path: Path) -> None:
     sent = edit(bucket, tmp_path, SEND)
     replaced = upload(bucket, tmp_path / "upstream.db", blindly=True)
     output = msgspec.json.decode(run("versions", "acme", "--json").out, type=VersionsOutput)
@@ -135,18 +153,18 @@ def test_versions_newest_first_with_what_each_is(bucket: LocalBucket, planned: i
         assert text in shown
 
 
-def test_looks_leave_the_bucket_as_it_is(bucket: LocalBucket, planned: int, data_dir: Path, tmp_path: Path) -> None:
+def test_looks_leave_the_bucket_as_it_is(bucket: Bucket, planned: int, data_dir: Path, tmp_path: Path) -> None:
     sent = edit(bucket, tmp_path, SEND)
-    before = tree(data_dir)
+    before, versions = tree(data_dir), everything(bucket)
     for args in (
         ("status",), ("versions", "acme"), ("diff", "acme", planned, sent), ("pull", "acme", "x.db"),
         ("restore", "acme", planned, "--dry-run"), ("reconcile", "acme", "--dry-run"),
     ):  # fmt: skip
         assert run(*(str(arg) for arg in args)).code == 0
-    assert tree(data_dir) == before
+    assert (tree(data_dir), everything(bucket)) == (before, versions)
 
 
-def test_backup_is_a_copy_that_nothing_replaces(bucket: LocalBucket, planned: int) -> None:
+def test_backup_is_a_copy_that_nothing_replaces(bucket: Bucket, planned: int) -> None:
     made = run("backup", "acme", "--json")
     output = msgspec.json.decode(made.out, type=BackupOutput)
     assert (made.code, output.of_generation, output.quick_check) == (0, planned, "ok")
@@ -160,14 +178,14 @@ def test_backup_is_a_copy_that_nothing_replaces(bucket: LocalBucket, planned: in
     assert f"generation {planned}" in run("backup", "acme").out
 
 
-def test_a_backup_of_a_damaged_database_says_so(bucket: LocalBucket, planned: int, tmp_path: Path) -> None:
+def test_a_backup_of_a_damaged_database_says_so(bucket: Bucket, planned: int, tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(b"no database at all" * 100)
     upload(bucket, tmp_path / "noise")
     assert run("backup", "acme", "--json").json["quick_check"] == "not_sqlite"
 
 
 def test_a_backup_of_another_version_in_the_same_second_is_refused(
-    bucket: LocalBucket, planned: int, tmp_path: Path
+    bucket: Bucket, planned: int, tmp_path: Path
 ) -> None:
     from datetime import UTC, datetime
 
@@ -189,7 +207,7 @@ def test_a_backup_of_another_version_in_the_same_second_is_refused(
     assert raised.value.code is ErrorCode.BACKUP_EXISTS
 
 
-def test_pull_is_verified_and_refuses_to_overwrite(bucket: LocalBucket, planned: int, tmp_path: Path) -> None:
+def test_pull_is_verified_and_refuses_to_overwrite(bucket: Bucket, planned: int, tmp_path: Path) -> None:
     target = tmp_path / "live.db"
     pulled = run("pull", "acme", target, "--json")
     output = msgspec.json.decode(pulled.out, type=PullOutput)
@@ -211,8 +229,9 @@ def test_pull_is_verified_and_refuses_to_overwrite(bucket: LocalBucket, planned:
     assert run("pull", "acme", tmp_path / "y.db", "--generation", "7").code == 4
 
 
+@on_the_embedded_bucket
 def test_a_pull_of_bytes_that_are_not_the_buckets_leaves_nothing(
-    bucket: LocalBucket, planned: int, data_dir: Path, tmp_path: Path
+    bucket: Bucket, planned: int, data_dir: Path, tmp_path: Path
 ) -> None:
     (data,) = (local_bucket_folder(Settings(data_dir=data_dir))).glob(f"*/{planned}.data")
     data.write_bytes(data.read_bytes()[:-1] + b"\0\0")
@@ -221,7 +240,7 @@ def test_a_pull_of_bytes_that_are_not_the_buckets_leaves_nothing(
     assert not (tmp_path / "x.db").exists()
 
 
-def test_diff_counts_what_changed_between_two_versions(bucket: LocalBucket, planned: int, tmp_path: Path) -> None:
+def test_diff_counts_what_changed_between_two_versions(bucket: Bucket, planned: int, tmp_path: Path) -> None:
     sent = edit(bucket, tmp_path, SEND)
     output = msgspec.json.decode(run("diff", "acme", str(planned), str(sent), "--json").out, type=DiffOutput)
     assert (output.before, output.after) == (planned, sent)
@@ -237,7 +256,7 @@ def test_diff_counts_what_changed_between_two_versions(bucket: LocalBucket, plan
 # ------------------------------------------------------------------------------------------------ restoring
 
 
-def test_the_night_from_look_to_run(bucket: LocalBucket, planned: int, tmp_path: Path) -> None:
+def test_the_night_from_look_to_run(bucket: Bucket, planned: int, tmp_path: Path) -> None:
     edit(bucket, tmp_path, SEND, UNSUBSCRIBE)
     assert run("run", "acme").code == 0
     bad = generation(bucket)
@@ -256,10 +275,30 @@ def test_the_night_from_look_to_run(bucket: LocalBucket, planned: int, tmp_path:
     twice = """SELECT count(*) FROM email_schedules a JOIN email_schedules b USING (contact_id, email_type, event_date)
                WHERE a.status = 'pre-scheduled' AND b.status = 'sent'"""
     assert query(tmp_path / "after.db", twice) == [(0,)]
+    assert query(tmp_path / "after.db", "SELECT count(*) FROM email_schedules WHERE status = 'sent' AND "
+                 "actual_send_datetime = '2025-03-11 08:30:00'") == [(5,)]  # fmt: skip
+    unsubscribed = "SELECT id FROM contacts WHERE status = 'unsubscribed' ORDER BY id"
+    assert query(tmp_path / "after.db", unsubscribed) == query(tmp_path / "edited.db", unsubscribed)
+    planned_for_them = f"""SELECT count(*) FROM email_schedules
+                           WHERE status = 'pre-scheduled' AND contact_id IN ({unsubscribed})"""
+    assert query(tmp_path / "edited.db", planned_for_them) != [(0,)]
+    assert query(tmp_path / "after.db", planned_for_them) == [(0,)]
     assert "restore of" in run("versions", "acme").out
 
 
-def test_a_restore_is_told_to_people(bucket: LocalBucket, planned: int, tmp_path: Path) -> None:
+def test_an_exact_restore_is_the_old_version_byte_for_byte(bucket: Bucket, planned: int, tmp_path: Path) -> None:
+    edit(bucket, tmp_path, SEND, UNSUBSCRIBE)
+    done = msgspec.json.decode(
+        run("restore", "acme", str(planned), "--exact", "--yes", "--json").out, type=RecoveryOutput
+    )
+    assert (done.changed, done.exact, done.carried.locked_rows) == (True, True, 0)
+    (old,) = [version for version in bucket.versions(OBJECT) if version.generation == planned]
+    live = bucket.stat(OBJECT)
+    assert live is not None
+    assert (live.generation, live.crc32c) == (done.generation, old.crc32c)
+
+
+def test_a_restore_is_told_to_people(bucket: Bucket, planned: int, tmp_path: Path) -> None:
     edit(bucket, tmp_path, SEND, UNSUBSCRIBE, "DELETE FROM contacts WHERE id = 1",
          "INSERT INTO contacts (id) VALUES (5000)")  # fmt: skip
     shown = run("restore", "acme", str(planned), "--dry-run").out
@@ -274,7 +313,7 @@ def test_a_restore_is_told_to_people(bucket: LocalBucket, planned: int, tmp_path
     assert "Mail that went out since can go out again" in exact
 
 
-def test_an_unreadable_live_version_is_told_to_people(bucket: LocalBucket, planned: int, tmp_path: Path) -> None:
+def test_an_unreadable_live_version_is_told_to_people(bucket: Bucket, planned: int, tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(b"no database at all" * 100)
     bad = upload(bucket, tmp_path / "noise")
     done = run("restore", "acme", str(planned), "--yes")
@@ -284,9 +323,7 @@ def test_an_unreadable_live_version_is_told_to_people(bucket: LocalBucket, plann
     assert output["warnings"] == []  # the restore took care of it
 
 
-def test_a_restore_asks_first(
-    bucket: LocalBucket, planned: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_restore_asks_first(bucket: Bucket, planned: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sent = edit(bucket, tmp_path, SEND)
     refused = run("restore", "acme", str(planned), "--json")
     assert (refused.code, refused.error["code"]) == (2, "wrong_usage")
@@ -306,15 +343,13 @@ def test_a_restore_asks_first(
 
 
 @pytest.mark.parametrize(("which", "code"), [("7", "generation_missing"), ("live", "wrong_usage")])
-def test_a_generation_that_cannot_be_restored_is_refused(
-    bucket: LocalBucket, planned: int, which: str, code: str
-) -> None:
+def test_a_generation_that_cannot_be_restored_is_refused(bucket: Bucket, planned: int, which: str, code: str) -> None:
     named = str(planned) if which == "live" else which
     assert run("restore", "acme", named, "--yes", "--json").error["code"] == code
     assert generation(bucket) == planned
 
 
-def test_a_copy_by_hand_is_reported_and_reconciled(bucket: LocalBucket, planned: int, tmp_path: Path) -> None:
+def test_a_copy_by_hand_is_reported_and_reconciled(bucket: Bucket, planned: int, tmp_path: Path) -> None:
     assert run("pull", "acme", "old.db").code == 0
     sent = edit(bucket, tmp_path, SEND)
     upload(bucket, tmp_path / "old.db", blindly=True)
