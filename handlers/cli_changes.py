@@ -114,23 +114,31 @@ def change(target: Target, event_type: str, data: Payload, settings: "Settings",
 
 
 @contextmanager
-def looked_at(target: Target, settings: "Settings") -> Iterator[tuple["OrgDatabase", int | None]]:
-    """Lend an org database to look at, and the object's generation (None: a file); nothing is written anywhere.
+def lent_copy(target: Target, settings: "Settings") -> Iterator[tuple[str, int | None]]:
+    """Lend a private copy of a file, or of an org's live object with its generation; nothing is written anywhere else.
 
-    Raises OrgError. It is a private copy, brought up to the schema of this program and thrown away.
+    Raises OrgError.
     """
     from handlers.local_run import file_copy, object_copy
     from handlers.progress import progress
 
     world = local_world(settings)
     with progress(f"look at {target.org_id}", settings.log_level), ExitStack() as lent:
-        generation = None
         if target.file is not None:
-            copy = lent.enter_context(file_copy(target.file, target.org_id, world))
+            yield lent.enter_context(file_copy(target.file, target.org_id, world)), None
         else:
             bucket = bucket_to_look_at(target.org_id, settings)
-            copy, generation = lent.enter_context(object_copy(bucket, target.org_id, world))
-        db = lent.enter_context(closing(world.store.open(copy, target.org_id)))
+            yield lent.enter_context(object_copy(bucket, target.org_id, world))
+
+
+@contextmanager
+def looked_at(target: Target, settings: "Settings") -> Iterator[tuple["OrgDatabase", int | None]]:
+    """Lend an org database to look at, and the object's generation (None: a file); nothing is written anywhere.
+
+    Raises OrgError. It is a private copy, brought up to the schema of this program and thrown away.
+    """
+    world = local_world(settings)
+    with lent_copy(target, settings) as (copy, generation), closing(world.store.open(copy, target.org_id)) as db:
         db.migrate()
         yield db, generation
 

@@ -1,12 +1,14 @@
 """What ``--json`` writes for commands that look at an org: part of the written contract of `handlers.cli_output`."""
 
 from collections.abc import Mapping
+from datetime import date
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
 from core.planning.explanation import Explanation
+from events.payloads import Count
 from handlers.cli_change_output import GenerationRead
 
 
@@ -21,7 +23,43 @@ class ExplainOutput(Struct, frozen=True, kw_only=True):
     explanation: Annotated[Explanation, Meta(description="The structs of core.planning.explanation.")]
 
 
-LookDocument = ExplainOutput
+class DueMail(Struct, frozen=True, kw_only=True):
+    """One mail that may be claimed. Identity: contact, type, instance and event; of a follow-up contact and parent."""
 
-LOOK_OUTPUTS: Final[Mapping[str, type[Struct]]] = MappingProxyType({"explain": ExplainOutput})
+    id: Annotated[int, Meta(description="Of the row: a hint, the identity wins.")]
+    contact_id: int
+    email_type: str
+    campaign_instance_id: int | None
+    parent_schedule_id: int | None
+    event_date: str
+    scheduled_send_date: str
+    scheduled_send_time: Annotated[str, Meta(description="Local time of the org's time zone.")]
+    priority: int
+    email_template: str | None
+    sms_template: str | None
+
+
+DueNote = Literal["on_hold", "date_past"]
+"""``on_hold``: the org is, nothing may be claimed. ``date_past``: what was not claimed on its day waits for the next run."""
+
+
+class DueOutput(Struct, frozen=True, kw_only=True, rename={"day": "date"}):
+    """``due ORG|FILE``: what the sender may claim for a day."""
+
+    org_id: str
+    file: str | None
+    generation: GenerationRead
+    day: date
+    local_date: Annotated[date, Meta(description="Today in the org's time zone, or --as-of.")]
+    timezone: str
+    planned_as_of: Annotated[str | None, Meta(description="Of the last run that changed anything; null: none did.")]
+    notes: tuple[DueNote, ...]
+    mails: Annotated[tuple[DueMail, ...], Meta(description="By time, priority and id.")]
+    mails_left_out: Annotated[Count, Meta(description="Mails beyond --limit.")]
+    mails_by_type: Annotated[dict[str, Count], Meta(description="Of all that may be claimed.")]
+
+
+LookDocument = ExplainOutput | DueOutput
+
+LOOK_OUTPUTS: Final[Mapping[str, type[Struct]]] = MappingProxyType({"explain": ExplainOutput, "due": DueOutput})
 """Which document each command writes when it exits 0."""

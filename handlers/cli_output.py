@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from events.payloads import Count, EventRef, Generation, RunCompleted, Seconds
+from events.payloads import Count, EventRef, Generation, RunCompleted, RunCounts, Seconds
 from handlers.cli_change_output import GROUP_OUTPUTS, GroupOutput
 from handlers.cli_look_output import LOOK_OUTPUTS, LookDocument
 from handlers.cli_recovery_output import RECOVERY_OUTPUTS, RecoveryDocument
@@ -77,16 +77,55 @@ class Move(Struct, frozen=True, kw_only=True, rename={"from_day": "from", "to_da
     rows: Count
 
 
+class DayChange(Struct, frozen=True, kw_only=True):
+    """How the mail to be sent on one day would change: after = before + added + moved_in - moved_out - dropped."""
+
+    day: date
+    before: Annotated[Count, Meta(description="Rows of the database that are to be sent on the day.")]
+    added: Annotated[Count, Meta(description="New rows, and rows that were skipped so far.")]
+    moved_in: Count
+    moved_out: Count
+    dropped: Annotated[Count, Meta(description="Deleted, missed, or skipped from now on.")]
+    changed: Annotated[Count, Meta(description="On the same day, with other content.")]
+    after: Count
+
+
 class PlanOutput(Struct, frozen=True, kw_only=True):
     """``plan ORG|FILE``; ``completed`` is what a run would publish, and nothing was published."""
 
     file: str | None
     generation: Annotated[Generation | None, Meta(description="Of the object that was read; null for a file.")]
+    what_if: Annotated[bool, Meta(description="True: --config was given, the configuration in force is another.")]
     schema_outdated: Annotated[bool, Meta(description="True: tables, columns or indexes would be added.")]
     changes: tuple[Change, ...]
     moves: Annotated[tuple[Move, ...], Meta(description="Most rows first.")]
     moves_left_out: Annotated[Count, Meta(description="Pairs of dates beyond the limit of the list.")]
+    days: Annotated[tuple[DayChange, ...], Meta(description="Days on which anything would change, in their order.")]
     completed: RunCompleted
+
+
+class PlanLine(Struct, frozen=True, kw_only=True):
+    """One org of ``plan --all``: either an error, or what a run would do."""
+
+    org_id: str
+    error: Annotated[ErrorBody | None, Meta(description="Null: the org was planned.")]
+    generation: Generation | None
+    as_of: date | None
+    changed: Annotated[bool | None, Meta(description="False: the plan is in place.")]
+    counts: RunCounts | None
+    days_over_cap: Count | None
+    config_hash: str | None
+
+
+class PlanAllOutput(Struct, frozen=True, kw_only=True):
+    """``plan --all``; it exits 1 if any org has an error, and every other org is planned all the same."""
+
+    what_if: bool
+    orgs: Annotated[tuple[PlanLine, ...], Meta(description="By id.")]
+    orgs_left_out: Annotated[Count, Meta(description="Orgs beyond the limit of one command.")]
+    orgs_failed: Count
+    orgs_changed: Count
+    totals: Annotated[RunCounts, Meta(description="Of the orgs without an error.")]
 
 
 class ReportOutput(Struct, frozen=True, kw_only=True):
@@ -141,6 +180,7 @@ Output = (
     | RunOutput
     | ScheduleOutput
     | PlanOutput
+    | PlanAllOutput
     | ReportOutput
     | MakeOrgOutput
     | ServeOutput
@@ -157,6 +197,7 @@ COMMAND_OUTPUTS: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "run": RunOutput,
         "schedule": ScheduleOutput,
         "plan": PlanOutput,
+        "plan --all": PlanAllOutput,
         "report": ReportOutput,
         "make-org": MakeOrgOutput,
         **RECOVERY_OUTPUTS,

@@ -1,4 +1,4 @@
-"""The commands that plan: run, schedule, plan, report."""
+"""The commands that plan and keep or draw it: run, schedule, report."""
 
 from datetime import date
 from pathlib import Path
@@ -12,23 +12,21 @@ from events.payloads import EventRef, RunRequested
 from events.types import RUN_REQUESTED, Event, OrgId
 from handlers.cli_options import (
     AsOfOption,
-    ConfigOption,
     ForceOption,
     JsonOption,
     Target,
     TargetArgument,
-    config_text,
     load_settings,
     org_id_of_file,
     org_of,
     parse_run_id,
     target_of,
 )
-from handlers.cli_output import PlanOutput, ReportOutput, RunOutput, ScheduleOutput, print_json
+from handlers.cli_output import ReportOutput, RunOutput, ScheduleOutput, print_json
 
 if TYPE_CHECKING:
     from core.runs.ports import Bucket
-    from handlers.local_run import Planned, Wish, World
+    from handlers.local_run import World
     from handlers.report_data import Picture
     from infra.settings import Settings
 
@@ -110,45 +108,6 @@ def schedule(
     print_completed(completed, title=f"Schedule of {file}")
 
 
-def plan(
-    target: TargetArgument = None, as_of: AsOfOption = None, config: ConfigOption = None, json: JsonOption = False
-) -> None:
-    """Show what a run would change; nothing is written anywhere, and --as-of takes any day.
-
-    Example: emailsched plan acme.db --as-of 2025-03-10
-    """
-    from handlers.local_run import Wish
-
-    settings = load_settings()
-    found = target_of(target, settings)
-    planned = _planned(found, Wish(as_of, config_text(config)), settings)
-    from handlers.plan_changes import list_changes, list_moves
-
-    changes = list_changes(planned.result.difference.changes, planned.stored)
-    moves = list_moves(planned.result.difference.changes, planned.stored)
-    completed = planned.completed
-    if json:
-        print_json(
-            PlanOutput(
-                file=None if found.file is None else str(found.file),
-                generation=planned.generation,
-                schema_outdated=planned.migrated,
-                changes=changes,
-                moves=moves.moves,
-                moves_left_out=moves.left_out,
-                completed=completed,
-            )
-        )
-        return
-    from handlers import cli_tables
-
-    console = cli_tables.stdout()
-    cli_tables.print_completed(completed, title=f"Plan of {found.file or found.org_id}; nothing was written")
-    cli_tables.print_changes(console, changes)
-    cli_tables.print_moves(console, moves.moves, moves.left_out)
-    cli_tables.print_days(console, completed)
-
-
 def report(
     target: TargetArgument = None,
     out: Annotated[
@@ -176,18 +135,6 @@ def report(
         typer.echo(page if out is None else str(out), nl=out is not None)
 
 
-def _planned(target: Target, wish: "Wish", settings: "Settings") -> "Planned":
-    """Look at a file or at the live object of an org."""
-    from handlers.local_run import plan_file, plan_org
-    from handlers.progress import progress
-
-    world = local_world(settings)
-    with progress(f"plan {target.org_id}", settings.log_level):
-        if target.file is not None:
-            return plan_file(target.file, target.org_id, wish, world)
-        return plan_org(bucket_to_look_at(target.org_id, settings), target.org_id, wish, world)
-
-
 def _picture(target: Target, as_of: date | None, settings: "Settings") -> "Picture":
     """Look at a file or at the live object of an org, for a report."""
     from handlers.progress import progress
@@ -202,11 +149,19 @@ def _picture(target: Target, as_of: date | None, settings: "Settings") -> "Pictu
 
 def bucket_to_look_at(org_id: OrgId, settings: "Settings") -> "Bucket":
     """Open the bucket, or raise OrgError OBJECT_MISSING where there is no embedded one yet: looking makes nothing."""
+    bucket = bucket_of_all(settings)
+    if bucket is None:
+        raise OrgError(ErrorCode.OBJECT_MISSING, org_id, f"no bucket in {settings.data_dir}")
+    return bucket
+
+
+def bucket_of_all(settings: "Settings") -> "Bucket | None":
+    """Open the bucket to look at all orgs; None where there is no embedded one yet, which looking does not make."""
     from handlers.bootstrap import local_bucket_folder, open_bucket
     from infra.telemetry import LogJournal
 
     if settings.gcs_bucket_name is None and not local_bucket_folder(settings).is_dir():
-        raise OrgError(ErrorCode.OBJECT_MISSING, org_id, f"no bucket in {settings.data_dir}")
+        return None
     return open_bucket(settings, LogJournal())
 
 

@@ -1,6 +1,6 @@
 """What commands print for people: tables on stdout, wide enough for a pipe, coloured on a terminal only."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import islice
 from typing import Final
@@ -8,11 +8,12 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from events.payloads import RunCompleted
-from handlers.cli_output import Change, Move
+from events.payloads import RunCompleted, RunCounts
+from handlers.cli_output import Change, DayChange, Move, PlanAllOutput
 
 DAYS_SHOWN: Final = 30
 _MOVES_SHOWN: Final = 15
+_DAY_CHANGES_SHOWN: Final = 21
 _PIPE_WIDTH_CHARACTERS: Final = 120
 _BAR_CHARACTERS: Final = 30
 
@@ -79,6 +80,58 @@ def print_moves(console: Console, moves: tuple[Move, ...], left_out: int) -> Non
     more = len(moves) + left_out - _MOVES_SHOWN
     if more > 0:
         console.print(f"... and {number(more)} more pairs of dates (--json lists them)")
+
+
+def print_day_changes(console: Console, days: tuple[DayChange, ...]) -> None:
+    """Print what would come and go per day; later days are added up."""
+    if not days:
+        return
+    table = Table("day", title="What would change, per day of the mails to be sent", title_justify="left")
+    for name in ("before", "added", "moved in", "moved out", "dropped", "changed", "after"):
+        table.add_column(name, justify="right")
+    for change in days[:_DAY_CHANGES_SHOWN]:
+        table.add_row(f"{change.day:%a} {change.day}", *_flows([change]))
+    later = days[_DAY_CHANGES_SHOWN:]
+    if later:
+        table.add_row(f"{len(later)} later days", *_flows(later))
+    console.print(table)
+
+
+def _flows(days: Sequence[DayChange]) -> list[str]:
+    names = ("before", "added", "moved_in", "moved_out", "dropped", "changed", "after")
+    return [number(sum(getattr(day, name) for day in days)) for name in names]
+
+
+def print_plans(output: PlanAllOutput) -> None:
+    """Print one line per org and the totals; then what is wrong with those that could not be planned."""
+    console = stdout()
+    table = Table("org", "as of", title="What runs would change; nothing was written", title_justify="left")
+    for name in ("to be sent", "skipped", "inserted", "updated", "deleted", "missed", "over cap"):
+        table.add_column(name, justify="right")
+    table.add_column("remarks")
+    for line in output.orgs:
+        if line.error is not None:
+            table.add_row(line.org_id, "", *[""] * 7, line.error.code)
+        elif line.counts is not None:
+            remark = "" if line.changed else "in place"
+            table.add_row(line.org_id, str(line.as_of), *_totals(line.counts), number(line.days_over_cap or 0), remark)
+    table.add_section()
+    table.add_row(f"{number(len(output.orgs))} orgs", "", *_totals(output.totals), "", f"{output.orgs_failed} failed")
+    console.print(table)
+    for line in output.orgs:
+        if line.error is not None:
+            text = f"{line.org_id}: {line.error.code}: {line.error.detail}; {line.error.hint}"
+            console.print(text, markup=False, soft_wrap=True)
+    if output.orgs_left_out:
+        console.print(f"... and {number(output.orgs_left_out)} more orgs: name them one by one")
+
+
+def _totals(counts: RunCounts) -> list[str]:
+    values = (
+        counts.emails_scheduled, counts.emails_skipped, counts.rows_inserted, counts.rows_updated, counts.rows_deleted,
+        counts.rows_missed,
+    )  # fmt: skip
+    return [number(value) for value in values]
 
 
 def print_days(console: Console, completed: RunCompleted) -> None:

@@ -20,7 +20,7 @@ from handlers.cli_recovery_output import (
     VersionLine,
     VersionsOutput,
 )
-from handlers.cli_runs import bucket_to_look_at
+from handlers.cli_runs import bucket_of_all, bucket_to_look_at
 
 if TYPE_CHECKING:
     from core.planning.schedule import Schedule
@@ -202,14 +202,11 @@ def diff(org: OrgFirst, before: Generation, after: Generation, json: JsonOption 
 
 
 def _statuses(settings: "Settings") -> tuple[tuple["StatusLine", ...], int]:
-    """Return the lines of all orgs; an embedded bucket that does not exist has none, and is not made by looking."""
-    from handlers.bootstrap import local_bucket_folder, open_bucket
+    """Return the lines of all orgs; without a bucket there are none."""
     from infra.status_board import list_statuses
-    from infra.telemetry import LogJournal
 
-    if settings.gcs_bucket_name is None and not local_bucket_folder(settings).is_dir():
-        return (), 0
-    return list_statuses(open_bucket(settings, LogJournal()))
+    bucket = bucket_of_all(settings)
+    return ((), 0) if bucket is None else list_statuses(bucket)
 
 
 def _live(bucket: "Bucket", org_id: OrgId) -> "ObjectInfo":

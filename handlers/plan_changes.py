@@ -1,6 +1,7 @@
 """What a plan would change, in numbers that a person can read: rows that change alike are one line."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Final, NamedTuple
 
@@ -8,11 +9,11 @@ import numpy as np
 
 from core.planning.calendar import to_date
 from core.planning.changes import ScheduleChanges
-from core.planning.columns import NO_DAY, Int32, Int64
+from core.planning.columns import NO_DAY, Bool, Int32, Int64
 from core.planning.reasons import MISSED_SEND_DATE
 from core.planning.schedule import Schedule
 from core.planning.snapshot import RowKind
-from handlers.cli_output import Change, ChangeKind, Move
+from handlers.cli_output import Change, ChangeKind, DayChange, Move
 
 MOVES_MAX: Final = 1_000
 """Pairs of dates that are listed; an org that is planned a month later can have a few ten thousand."""
@@ -61,6 +62,59 @@ def list_moves(changes: ScheduleChanges, stored: Schedule) -> Moves:
         )
     )
     return Moves(moves, max(0, len(order) - MOVES_MAX))
+
+
+def list_days(changes: ScheduleChanges, stored: Schedule) -> tuple[DayChange, ...]:
+    """Count, per day, the mails to be sent that come, go and change; a stored date that cannot be read is no day."""
+    flows = _Flows()
+    inserts, updates = changes.inserts, changes.updates
+    flows.add("added", inserts.send_day[_stands(inserts.kinds)[inserts.kind]])
+    kind, day = _stored_rows(stored, updates.row_id)
+    stood, stands = _stands(stored.kinds)[kind], _stands(updates.kinds)[updates.kind]
+    moved = stood & stands & (day != updates.send_day)
+    flows.add("moved_out", day[moved])
+    flows.add("moved_in", updates.send_day[moved])
+    flows.add("changed", day[stood & stands & ~moved])
+    flows.add("dropped", day[stood & ~stands])
+    flows.add("added", updates.send_day[~stood & stands])
+    for row_ids in (changes.delete_row_ids, changes.missed_row_ids):
+        kind, day = _stored_rows(stored, row_ids)
+        flows.add("dropped", day[_stands(stored.kinds)[kind]])
+    before = _per_day(stored.owned.send_day[_stands(stored.kinds)[stored.owned.kind]])
+    return flows.days(before)
+
+
+class _Flows:
+    """What comes and goes, by kind and day."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[int]] = {
+            name: Counter() for name in ("added", "moved_in", "moved_out", "dropped", "changed")
+        }
+
+    def add(self, name: str, days: Int32) -> None:
+        self._counts[name].update(_per_day(days))
+
+    def days(self, before: Mapping[int, int]) -> tuple[DayChange, ...]:
+        found = []
+        for day in sorted(set().union(*self._counts.values())):
+            flow = {name: counts[day] for name, counts in self._counts.items()}
+            had = before.get(day, 0)
+            after = had + flow["added"] + flow["moved_in"] - flow["moved_out"] - flow["dropped"]
+            found.append(DayChange(day=to_date(day), before=had, after=after, **flow))
+        return tuple(found)
+
+
+def _stands(kinds: tuple[RowKind, ...]) -> Bool:
+    """Return a table over kind numbers: which are to be sent."""
+    return np.array(
+        [kind.skip_reason is None and kind.status != "skipped" for kind in kinds] or [False], dtype=np.bool_
+    )
+
+
+def _per_day(days: Int32) -> dict[int, int]:
+    numbers, counts = np.unique(days[days != NO_DAY], return_counts=True)
+    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
 
 def _stored_rows(stored: Schedule, row_ids: Int64) -> tuple[Int32, Int32]:

@@ -78,6 +78,12 @@ def list_statuses(bucket: Bucket) -> tuple[tuple[StatusLine, ...], int]:
     return tuple(lines), len(orgs[ORGS_MAX:])
 
 
+def list_orgs(bucket: Bucket) -> tuple[tuple[OrgId, ...], int]:
+    """Return the orgs that have a database, by id, and how many were left out; raises OrgError BUCKET_*."""
+    orgs = sorted(_org_ids(bucket, _DATABASES, ".db"))
+    return tuple(orgs[:ORGS_MAX]), len(orgs[ORGS_MAX:])
+
+
 def _org_ids(bucket: Bucket, prefix: str, suffix: str) -> Iterator[OrgId]:
     for info in bucket.list(prefix):
         text = info.name.removeprefix(prefix).removesuffix(suffix)
