@@ -1,11 +1,11 @@
-# syntax=docker/dockerfile:1
-# Two stages: one that installs, one that has nothing but Python and the result.
+# Two stages: one that installs, one that has nothing but Python and the result. infra/image/build_and_try.sh builds it
+# and starts it; what it says about the size is in docs/deployment.md.
 
-# A tag for people. To fix the image byte for byte: --build-arg PYTHON_DIGEST=@sha256:...
-ARG PYTHON_TAG=3.11-slim
-ARG PYTHON_DIGEST=
+# The tag names Debian's release too, so that nothing changes under it but security updates. To fix the image byte for
+# byte: --build-arg PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm@sha256:...
+ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
-FROM python:${PYTHON_TAG}${PYTHON_DIGEST} AS build
+FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN ["python", "-m", "venv", "/venv"]
 WORKDIR /src
@@ -20,15 +20,17 @@ COPY handlers/ handlers/
 RUN ["/venv/bin/python", "-m", "pip", "install", "--no-deps", "."]
 # The wheel's sqlite3_rsync must run on this image's C library: better to learn that here than in a run.
 RUN ["/venv/bin/python", "-c", "import apsw.sqlite_extra as extra, subprocess; subprocess.run([extra.path('sqlite3_rsync'), '--version'], check=True)"]
+# What installs is not needed any more, and whoever gets in should not find it.
+RUN ["/venv/bin/python", "-m", "pip", "uninstall", "--yes", "--quiet", "setuptools", "pip"]
 # Written now, since the running container may write nowhere but to /data.
-RUN ["/venv/bin/python", "-m", "compileall", "-q", "/venv/lib"]
+RUN ["python", "-m", "compileall", "-q", "/venv/lib"]
 
-FROM python:${PYTHON_TAG}${PYTHON_DIGEST} AS final
+FROM ${PYTHON_IMAGE} AS final
 RUN groupadd --gid 10001 emailsched \
-    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin emailsched \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --no-log-init --shell /usr/sbin/nologin emailsched \
     && install --directory --owner=10001 --group=10001 --mode=0700 /data
 COPY --from=build /venv /venv
-ENV PATH=/venv/bin:$PATH \
+ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOST=0.0.0.0 \
