@@ -15,9 +15,9 @@ from core.planning.calendar import civil, day_number, day_numbers, is_leap, to_d
 from core.planning.columns import NO_DAY, Int16, Int32
 
 MONTH: Final = 32
-_YEARS: Final = range(1860, 2141)
+_YEARS: Final = range(1860, 2201)
 """Dates are of 1900 to 2100 (R21); what is reckoned from them - ten years before an event, the end of a window that
-begins two years after, 800 days of looking for a free one - stays well inside."""
+begins two years after, 800 days of looking for a free one, the age of 76 - stays inside."""
 _FIRST_DAY: Final = np.int32(day_number(date(_YEARS.start, 1, 1)))
 _CODES: Final = 13 * MONTH
 _LEAP_DAY: Final = 2 * MONTH + 29
@@ -48,17 +48,31 @@ def month_day_of(days: Int32) -> Int16:
 
 def in_year(month_day: Int16, year: Int32) -> Int32:
     """Return the anniversary of each month and day in each year."""
-    days: Int32 = _almanac().anniversary[(year - np.int32(_YEARS.start)) * np.int32(_CODES) + month_day]
+    days: Int32 = _almanac().anniversary[_place(month_day, year)]
     return days
 
 
 def latest_anniversary(month_day: Int16, days: Int32) -> Int32:
     """Return the last anniversary of each month and day that is not after each day."""
     known = _almanac()
-    place = (known.year[days - _FIRST_DAY].astype(np.int32) - np.int32(_YEARS.start)) * np.int32(_CODES) + month_day
+    place = _place(month_day, known.year[days - _FIRST_DAY])
     found = known.anniversary[place]
     latest: Int32 = np.where(found <= days, found, known.anniversary[place - np.int32(_CODES)])
     return latest
+
+
+def following_anniversary(month_day: Int16, days: Int32) -> Int32:
+    """Return the first anniversary of each month and day that is after each day."""
+    known = _almanac()
+    place = _place(month_day, known.year[days - _FIRST_DAY])
+    found = known.anniversary[place]
+    following: Int32 = np.where(found > days, found, known.anniversary[place + np.int32(_CODES)])
+    return following
+
+
+def _place(month_day: Int16, year: Int16 | Int32) -> Int32:
+    places: Int32 = (year.astype(np.int32) - np.int32(_YEARS.start)) * np.int32(_CODES) + month_day
+    return places
 
 
 def next_anniversaries(month_day: Int16, today: int) -> tuple[Int32, Int32]:

@@ -1,26 +1,26 @@
 """Campaign candidates (R54-R57): who is meant, when, and what keeps the mail from going out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.planning.campaigns import Campaign, CampaignBook, carrier_numbers
 from core.planning.candidates import Frame
-from core.planning.columns import NO_DAY, NULL_ID, Bool, Int16, Int32, Int64
-from core.planning.items import Items, make_items
+from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64, parts_of
+from core.planning.items import Items, Source, make_items
 from core.planning.ledger import Ledger
 from core.planning.ordering import pair_key
 from core.planning.reasons import Reason
 from core.planning.rules import CAMPAIGN, CAMPAIGN_PREFIX, UNKNOWN_STATE
-from core.planning.schedule import Schedule, ScheduleRows
+from core.planning.schedule import Schedule
 from core.planning.snapshot import EnrolmentChunk
 from core.planning.text import parse_dates
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolments:
-    """Enrolments of active campaigns whose contact and trigger date can be used, by enrolment id (R54)."""
+    """Enrolments of active campaigns whose contact and trigger date can be used, by instance and enrolment id (R54)."""
 
     enrolment_id: Int64
     contact: Int64
@@ -29,6 +29,10 @@ class Enrolments:
     """NO_DAY where the enrolment has no trigger date of its own."""
     issues: tuple[str, ...]
     """``bad_enrolment:<id>`` of the others."""
+
+    def rows_of(self, instance_id: int) -> slice:
+        """Return the enrolments of an instance, by enrolment id."""
+        return _rows_of(self.instance_id, instance_id)
 
 
 def judge_enrolments(frame: Frame, book: CampaignBook, chunks: Iterable[EnrolmentChunk]) -> Enrolments:
@@ -47,24 +51,27 @@ def judge_enrolments(frame: Frame, book: CampaignBook, chunks: Iterable[Enrolmen
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Enrolments(none, none, none, np.zeros(0, dtype=np.int32), ())
-    ids = np.concatenate([p[0] for p in parts])
-    order = np.argsort(ids, kind="stable")
+    ids, contact, instance_id, trigger_day = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    order = np.lexsort((ids, instance_id))
     issues = tuple(f"bad_enrolment:{i}" for i in np.sort(np.concatenate(bad_ids)).tolist())
-    return Enrolments(
-        ids[order],
-        np.concatenate([p[1] for p in parts])[order],
-        np.concatenate([p[2] for p in parts])[order],
-        np.concatenate([p[3] for p in parts]).astype(np.int32)[order],
-        issues,
-    )
+    return Enrolments(ids[order], contact[order], instance_id[order], trigger_day[order].astype(np.int32), issues)
 
 
-def campaign_items(
-    frame: Frame, book: CampaignBook, enrolments: Enrolments, schedule: Schedule, ledger: Ledger
-) -> list[Items]:
-    """Return the candidates of every active campaign with their skip checks at the ideal date (R54-R57)."""
-    context = campaign_context(book, enrolments, schedule)
-    return [items_of_campaign(frame, number, campaign, context, ledger) for number, campaign in enumerate(book.active)]
+@dataclass(frozen=True, slots=True)
+class LockedMail:
+    """Campaign mail that the sender has, by instance: contact (-1: nobody) and event."""
+
+    instance_id: Int64
+    contact: Int64
+    event: Int32
+
+    def rows_of(self, instance_id: int) -> slice:
+        """Return the mail of an instance."""
+        return _rows_of(self.instance_id, instance_id)
+
+
+def _rows_of(sorted_ids: Int64, instance_id: int) -> slice:
+    return slice(int(np.searchsorted(sorted_ids, instance_id)), int(np.searchsorted(sorted_ids, instance_id, "right")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,67 +79,108 @@ class CampaignContext:
     """What campaigns need besides the frame."""
 
     enrolments: Enrolments
-    locked: ScheduleRows
-    """Campaign mail that the sender has."""
+    locked: LockedMail
     carriers: Sequence[str]
 
 
-def campaign_context(book: CampaignBook, enrolments: Enrolments, schedule: Schedule) -> CampaignContext:
-    """Gather it."""
-    locked = schedule.locked_where(lambda k: k.email_type.startswith(CAMPAIGN_PREFIX))
-    return CampaignContext(enrolments, locked.take(locked.instance_id != NULL_ID), book.carriers)
+def campaign_context(frame: Frame, book: CampaignBook, enrolments: Enrolments, schedule: Schedule) -> CampaignContext:
+    """Gather it: of the locked rows those of campaigns that count, whatever else the sender ever sent."""
+    locked = schedule.locked
+    of_campaign = schedule.kinds_where(lambda k: k.email_type.startswith(CAMPAIGN_PREFIX))
+    rows = np.flatnonzero(of_campaign[locked.kind])
+    rows = rows[np.isin(locked.instance_id[rows], [c.instance_id for c in book.active])]
+    rows = rows[np.argsort(locked.instance_id[rows], kind="stable")]
+    contact = frame.contacts.index_of(locked.contact_id[rows])
+    return CampaignContext(
+        enrolments, LockedMail(locked.instance_id[rows], contact, locked.event_day[rows]), book.carriers
+    )
 
 
-def items_of_campaign(frame: Frame, number: int, campaign: Campaign, context: CampaignContext, ledger: Ledger) -> Items:
-    """Return the candidates of one campaign, the ``number``-th of the active ones."""
-    contact, trigger, matches = audience(frame, campaign, context)
-    ledger.consider("campaign", len(contact))
-    ideal, event = campaign_dates(frame, campaign, contact, trigger)
-    dated = event != NO_DAY
-    contact, ideal, event, matches = contact[dated], ideal[dated], event[dated], matches[dated]
-    ledger.leave("no_trigger_date", ~dated)
-    deadline = deadlines(frame, campaign, ideal)
-    expired = deadline < frame.today
-    beyond = frame.beyond_lookahead(ideal)
-    handled = _handled(frame, campaign, context.locked, contact, event)
-    ledger.leave("campaign_over", expired)
-    ledger.leave("beyond_lookahead", ~expired & beyond)
-    ledger.leave("handled", ~expired & ~beyond & handled)
-    due = ~expired & ~beyond & ~handled
-    items = make_items(
-        contact=contact[due],
-        type_code=CAMPAIGN,
-        event=event[due],
-        ideal=ideal[due],
-        deadline=deadline[due],
-        priority=campaign.settings.priority,
+def campaign_items(
+    frame: Frame, book: CampaignBook, enrolments: Enrolments, schedule: Schedule, ledger: Ledger
+) -> Iterator[Items]:
+    """Yield the candidates of every active campaign with their skip checks at the ideal date (R54-R57), in parts."""
+    if not book.active:
+        return
+    context = campaign_context(frame, book, enrolments, schedule)
+    for number, campaign in enumerate(book.active):
+        yield from items_of_campaign(frame, number, campaign, context, ledger)
+
+
+def items_of_campaign(
+    frame: Frame, number: int, campaign: Campaign, context: CampaignContext, ledger: Ledger
+) -> Iterator[Items]:
+    """Yield the candidates of one campaign, the ``number``-th of the active ones."""
+    source = campaign_source(frame, number, campaign)
+    handled = _Handled.of(frame, campaign, context.locked)
+    for contact, trigger, matches in audience(frame, campaign, context):
+        yield _candidates(frame, campaign, source, handled, ledger, contact, trigger, matches)
+
+
+def campaign_source(frame: Frame, number: int, campaign: Campaign) -> Source:
+    """Return what the candidates of a campaign have in common (R55)."""
+    spread, end = campaign.spread, campaign.active_end
+    return Source(
+        CAMPAIGN,
+        campaign.settings.priority,
+        days_before=0 if spread else campaign.settings.days_before_event,
+        event=spread[0] if spread else None,
+        deadline_days=frame.config.late_grace_days if end is None else None,
+        deadline_floor=NO_DAY if end is None else end,
         respects_windows=campaign.settings.respect_exclusion_windows,
         instance=number,
         instance_id=campaign.instance_id,
     )
+
+
+def _candidates(  # what is found about the audience, and where it is entered
+    frame: Frame,
+    campaign: Campaign,
+    source: Source,
+    handled: "_Handled",
+    ledger: Ledger,
+    contact: Int64,
+    trigger: Int32,
+    matches: Bool,
+) -> Items:
+    ledger.consider("campaign", len(contact))
+    if campaign.spread is None:
+        dated = trigger != NO_DAY
+        contact, trigger, matches = contact[dated], trigger[dated], matches[dated]
+        ledger.leave("no_trigger_date", ~dated)
+    items = make_items(contact, ideal_dates(frame, campaign, contact, trigger), source)
+    expired = items.deadline < frame.today
+    beyond = frame.beyond_lookahead(items.ideal)
+    in_hand = handled.handles(contact, items)
+    ledger.leave("campaign_over", expired)
+    ledger.leave("beyond_lookahead", ~expired & beyond)
+    ledger.leave("handled", ~expired & ~beyond & in_hand)
+    due = ~expired & ~beyond & ~in_hand
+    items = items.take(due)
     return items.with_reason(_reasons(frame, campaign, items, matches[due]))
 
 
-def audience(frame: Frame, campaign: Campaign, context: CampaignContext) -> tuple[Int64, Int32, Bool]:
-    """Return (contact, trigger day, whether the targets match) of everyone the campaign is about (R54)."""
+def audience(frame: Frame, campaign: Campaign, context: CampaignContext) -> Iterator[tuple[Int64, Int32, Bool]]:
+    """Yield (contact, trigger day, whether the targets match) of everyone the campaign is about (R54)."""
     if campaign.target_all_contacts:
-        everyone = np.flatnonzero(frame.contacts.schedulable)
-        contact = everyone[_matches(frame, campaign, everyone, context.carriers)]
         trigger = campaign.active_start if campaign.active_start is not None else campaign.created
         day = NO_DAY if trigger is None else trigger
-        return contact, np.full(len(contact), day, dtype=np.int32), np.ones(len(contact), dtype=np.bool_)
-    enrolments = context.enrolments
-    rows = np.flatnonzero(enrolments.instance_id == campaign.instance_id)
-    rows = rows[frame.contacts.schedulable[enrolments.contact[rows]]]
-    trigger_day = enrolments.trigger_day[rows]
+        for part in parts_of(len(frame.contacts)):
+            contact = np.flatnonzero(frame.contacts.schedulable[part]) + part.start
+            contact = contact[_matches(frame, campaign, contact, context.carriers)]
+            yield contact, np.full(len(contact), day, dtype=np.int32), np.ones(len(contact), dtype=np.bool_)
+        return
+    enrolments, rows = context.enrolments, context.enrolments.rows_of(campaign.instance_id)
+    contact, trigger_day = enrolments.contact[rows], enrolments.trigger_day[rows]
+    wanted = frame.contacts.schedulable[contact]
+    contact, trigger_day = contact[wanted], trigger_day[wanted]
     if campaign.active_start is not None:
         trigger_day = np.where(trigger_day == NO_DAY, campaign.active_start, trigger_day).astype(np.int32)
-    contact = enrolments.contact[rows]
-    event = np.full(len(rows), campaign.spread[0], dtype=np.int32) if campaign.spread else trigger_day
+    event = np.full(len(contact), campaign.spread[0], dtype=np.int32) if campaign.spread else trigger_day
     # R55: the same (contact, event) twice in an instance counts once, the lowest enrolment id; rows are in id order.
     _, first = np.unique(pair_key(contact, event), return_index=True)
     contact, trigger_day = contact[first], trigger_day[first]
-    return contact, trigger_day, _matches(frame, campaign, contact, context.carriers)
+    yield contact, trigger_day, _matches(frame, campaign, contact, context.carriers)
 
 
 def _matches(frame: Frame, campaign: Campaign, contact: Int64, carriers: Sequence[str]) -> Bool:
@@ -144,32 +192,42 @@ def _matches(frame: Frame, campaign: Campaign, contact: Int64, carriers: Sequenc
     return matches
 
 
-def campaign_dates(frame: Frame, campaign: Campaign, contact: Int64, trigger: Int32) -> tuple[Int32, Int32]:
-    """Return (ideal, event) days; event is NO_DAY where the campaign has no date for the contact (R55)."""
-    if campaign.spread is not None:
-        start, end = campaign.spread
-        offset = frame.contacts.contact_id[contact] % (end - start + 1)
-        return (start + offset).astype(np.int32), np.full(len(contact), start, dtype=np.int32)
-    ideal = np.where(trigger == NO_DAY, NO_DAY, trigger - np.int64(campaign.settings.days_before_event))
-    return ideal.astype(np.int32), trigger
+def ideal_dates(frame: Frame, campaign: Campaign, contact: Int64, trigger: Int32) -> Int32:
+    """Return the ideal dates of contacts with a trigger date, which a spread campaign does without (R55)."""
+    if campaign.spread is None:
+        return trigger - np.int32(campaign.settings.days_before_event)
+    start, end = campaign.spread
+    ideal: Int32 = (start + frame.contacts.contact_id[contact] % (end - start + 1)).astype(np.int32)
+    return ideal
 
 
-def deadlines(frame: Frame, campaign: Campaign, ideal: Int32) -> Int32:
-    """Return the last day of each mail (R55)."""
-    if campaign.active_end is not None:
-        return np.full(len(ideal), campaign.active_end, dtype=np.int32)
-    return ideal + np.int32(frame.config.late_grace_days)
-
-
-def _handled(frame: Frame, campaign: Campaign, locked: ScheduleRows, contact: Int64, event: Int32) -> Bool:
+@dataclass(frozen=True, slots=True)
+class _Handled:
     """R57: target-all and spread campaigns write once per contact and instance, enrolments once per event."""
-    rows = locked.take(locked.instance_id == campaign.instance_id)
-    place = frame.contacts.index_of(rows.contact_id)
-    if campaign.target_all_contacts or campaign.spread is not None:
-        return np.isin(contact, place[place >= 0])
-    known = (place >= 0) & (rows.event_day != NO_DAY)
-    pairs = pair_key(place[known], rows.event_day[known])
-    return np.isin(pair_key(contact, event), pairs)
+
+    contacts: Bool | None
+    """By contact."""
+    pairs: Int64
+    """Contact and event, ascending."""
+
+    @classmethod
+    def of(cls, frame: Frame, campaign: Campaign, locked: LockedMail) -> "_Handled":
+        rows = locked.rows_of(campaign.instance_id)
+        contact, event = locked.contact[rows], locked.event[rows]
+        if campaign.target_all_contacts or campaign.spread is not None:
+            written = np.zeros(len(frame.contacts), dtype=np.bool_)
+            written[contact[contact >= 0]] = True
+            return cls(written, np.zeros(0, dtype=np.int64))
+        known = (contact >= 0) & (event != NO_DAY)
+        return cls(None, np.sort(pair_key(contact[known], event[known])))
+
+    def handles(self, contact: Int64, items: Items) -> Bool:
+        """Whether each item is written already."""
+        if self.contacts is not None:
+            return self.contacts[contact]
+        if not len(self.pairs):
+            return np.zeros(len(contact), dtype=np.bool_)
+        return np.isin(pair_key(contact, items.event), self.pairs)
 
 
 def _reasons(frame: Frame, campaign: Campaign, items: Items, matches: Bool) -> Int16:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -12,9 +13,9 @@ from core.planning.config import Config
 from core.planning.contacts import Contacts
 from core.planning.exclusion import Windows
 from core.planning.handled import EventIndex
-from core.planning.items import Items, make_items
+from core.planning.items import Items, Source, make_items
 from core.planning.ledger import Ledger
-from core.planning.reasons import Reason, is_exclusion
+from core.planning.reasons import Reason, has_window_end
 from core.planning.rules import AEP, EMAIL_TYPES, UNKNOWN_STATE
 
 
@@ -39,7 +40,7 @@ class Frame:
         last = self.last_ideal
         return np.zeros(len(ideal), dtype=np.bool_) if last is None else ideal > last
 
-    def barred_globally(self, contact: Int64) -> Bool:
+    def barred_globally(self, contact: Int64 | Int32) -> Bool:
         """Whether underwriting bars each contact from all mail but AEP (R34)."""
         if not self.config.exclude_failed_underwriting_global:
             return np.zeros(len(contact), dtype=np.bool_)
@@ -57,22 +58,30 @@ class Occurrences:
     eligible: Bool
     """Whether the current occurrence is one that is written about (R31, R32, R35)."""
     previous_eligible: Bool
-    days_before: int
-    deadline: Int32
-    """Of the current occurrence."""
+    source: Source
+    """Of the items of the current occurrences."""
 
 
-def occurrences(frame: Frame, *, aep_superseded: bool) -> list[Occurrences]:
-    """Find the occurrences of the three built-in types for schedulable contacts of a known state (R24, R25)."""
-    reachable = frame.contacts.schedulable & (frame.contacts.state != UNKNOWN_STATE)
-    found = [_birthdays(frame, reachable), _effective_dates(frame, reachable)]
+EVERYBODY: Final = slice(None)
+
+
+def occurrences(frame: Frame, *, aep_superseded: bool, part: slice = EVERYBODY) -> list[Occurrences]:
+    """Find the occurrences of the three built-in types for schedulable contacts of a known state (R24, R25).
+
+    ``part`` says which rows of the contacts to look at: a plan goes part by part, so that these columns stay small.
+    """
+    contacts = frame.contacts
+    first = part.start or 0
+    reachable = contacts.schedulable[part] & (contacts.state[part] != UNKNOWN_STATE)
+    born = np.flatnonzero(reachable & (contacts.birth_day[part] != NO_DAY)) + first
+    insured = np.flatnonzero(reachable & (contacts.effective_day[part] != NO_DAY)) + first
+    found = [_birthdays(frame, born), _effective_dates(frame, insured)]
     if frame.config.aep_enabled and not aep_superseded:
-        found.append(_aep(frame, reachable))
+        found.append(_aep(frame, np.flatnonzero(reachable) + first))
     return found
 
 
-def _birthdays(frame: Frame, reachable: Bool) -> Occurrences:
-    contact = np.flatnonzero(reachable & (frame.contacts.birth_day != NO_DAY))
+def _birthdays(frame: Frame, contact: Int64) -> Occurrences:
     born = frame.contacts.birth_day[contact]
     event, previous = next_anniversaries(month_day_of(born), frame.today)
     return Occurrences(
@@ -82,13 +91,11 @@ def _birthdays(frame: Frame, reachable: Bool) -> Occurrences:
         previous=previous,
         eligible=event > born,
         previous_eligible=previous > born,
-        days_before=frame.config.birthday_days_before,
-        deadline=np.maximum(np.int32(frame.today), event - np.int32(1)),
+        source=_until_the_day_before(frame, "birthday", frame.config.birthday_days_before),
     )
 
 
-def _effective_dates(frame: Frame, reachable: Bool) -> Occurrences:
-    contact = np.flatnonzero(reachable & (frame.contacts.effective_day != NO_DAY))
+def _effective_dates(frame: Frame, contact: Int64) -> Occurrences:
     start = frame.contacts.effective_day[contact]
     event, previous = next_anniversaries(month_day_of(start), frame.today)
     return Occurrences(
@@ -98,8 +105,15 @@ def _effective_dates(frame: Frame, reachable: Bool) -> Occurrences:
         previous=previous,
         eligible=_old_enough(start, event, frame.config),
         previous_eligible=_old_enough(start, previous, frame.config),
-        days_before=frame.config.effective_date_days_before,
-        deadline=np.maximum(np.int32(frame.today), event - np.int32(1)),
+        source=_until_the_day_before(frame, "effective_date", frame.config.effective_date_days_before),
+    )
+
+
+def _until_the_day_before(frame: Frame, email_type: str, days_before: int) -> Source:
+    """Return the source of anniversary mail: its deadline is the day before the event, or today (R31, R32)."""
+    spec = EMAIL_TYPES[email_type]
+    return Source(
+        spec.code, spec.priority, days_before=days_before, deadline_days=days_before - 1, deadline_floor=frame.today
     )
 
 
@@ -109,9 +123,9 @@ def _old_enough(start: Int32, event: Int32, config: Config) -> Bool:
     return enough
 
 
-def _aep(frame: Frame, reachable: Bool) -> Occurrences:
+def _aep(frame: Frame, contact: Int64) -> Occurrences:
     """AEP is one date for the whole org: the earliest that is not more than the grace period ago (R35)."""
-    config, contact = frame.config, np.flatnonzero(reachable)
+    config, spec = frame.config, EMAIL_TYPES["aep"]
     earliest = frame.today - config.late_grace_days
     year = to_date(earliest).year
     event = _aep_day(config, year)
@@ -119,19 +133,14 @@ def _aep(frame: Frame, reachable: Bool) -> Occurrences:
         year += 1
         event = _aep_day(config, year)
     listed = [config.aep_years is None or y in config.aep_years for y in (year, year - 1)]
-
-    def spread(day: int) -> Int32:
-        return np.full(len(contact), day, dtype=np.int32)
-
     return Occurrences(
         email_type="aep",
         contact=contact,
-        event=spread(event),
-        previous=spread(_aep_day(config, year - 1)),
+        event=np.full(len(contact), event, dtype=np.int32),
+        previous=np.full(len(contact), _aep_day(config, year - 1), dtype=np.int32),
         eligible=np.full(len(contact), listed[0], dtype=np.bool_),
         previous_eligible=np.full(len(contact), listed[1], dtype=np.bool_),
-        days_before=0,
-        deadline=spread(event + config.late_grace_days),
+        source=Source(spec.code, spec.priority, deadline_days=config.late_grace_days),
     )
 
 
@@ -141,7 +150,7 @@ def _aep_day(config: Config, year: int) -> int:
 
 def candidates(frame: Frame, found: Occurrences, ledger: Ledger) -> Items:
     """Turn current occurrences into items with their skip checks at the ideal date (R33, R36); counts what is not due."""
-    ideal = found.event - np.int32(found.days_before)
+    ideal = found.event - np.int32(found.source.days_before)
     handled = frame.handled[found.email_type].handles(found.contact, found.event)
     beyond = frame.beyond_lookahead(ideal)
     due = found.eligible & ~handled & ~beyond
@@ -149,29 +158,34 @@ def candidates(frame: Frame, found: Occurrences, ledger: Ledger) -> Items:
     ledger.leave("not_eligible", ~found.eligible)
     ledger.leave("handled", found.eligible & handled)
     ledger.leave("beyond_lookahead", found.eligible & ~handled & beyond)
-    spec = EMAIL_TYPES[found.email_type]
-    items = make_items(
-        contact=found.contact[due],
-        type_code=spec.code,
-        event=found.event[due],
-        ideal=ideal[due],
-        deadline=found.deadline[due],
-        priority=spec.priority,
-    )
+    items = make_items(found.contact[due], ideal[due], found.source)
     return items.with_reason(_reasons_at_ideal(frame, items))
 
 
 def _reasons_at_ideal(frame: Frame, items: Items) -> Int16:
     """R36: underwriting first (AEP is exempt, R34), then the exclusion at the ideal date (R40)."""
-    excluded = frame.windows.check(items.contact, items.ideal)
-    barred = frame.barred_globally(items.contact) & (items.type_code != AEP)
-    return np.where(barred, np.int16(Reason.FAILED_UNDERWRITING__GLOBAL), excluded).astype(np.int16)
+    reason = frame.windows.check(items.contact, items.ideal)
+    if frame.config.exclude_failed_underwriting_global:
+        barred = frame.barred_globally(items.contact) & (items.type_code != AEP)
+        reason[barred] = Reason.FAILED_UNDERWRITING__GLOBAL
+    return reason
 
 
-def previous_excluded(frame: Frame, found: Occurrences) -> tuple[Int64, Int32]:
-    """Return (contact, date) of previous occurrences that a window kept from going out and nobody sent since (R51b)."""
-    contact, ideal = found.contact, found.previous - np.int32(found.days_before)
-    owed = found.previous_eligible & is_exclusion(frame.windows.check(contact, ideal))
-    owed &= ~frame.handled[found.email_type].handles(contact, found.previous)
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """Mails that a window kept back, to be made up for after it (R51); parallel columns."""
+
+    contact: Int32
+    checked: Int32
+    """The day on which the window was met."""
+
+
+def previous_excluded(frame: Frame, found: Occurrences) -> Excluded:
+    """Return the previous occurrences that a window kept from going out and nobody sent since (R51b)."""
+    rows = np.flatnonzero(found.previous_eligible)
+    contact, checked = found.contact[rows], found.previous[rows] - np.int32(found.source.days_before)
+    met = np.flatnonzero(has_window_end(frame.windows.check(contact, checked)))
+    contact, checked, previous = contact[met], checked[met], found.previous[rows[met]]
+    owed = ~frame.handled[found.email_type].handles(contact, previous)
     owed &= ~frame.barred_globally(contact)
-    return contact[owed], ideal[owed]
+    return Excluded(contact[owed].astype(np.int32), checked[owed])

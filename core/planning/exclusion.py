@@ -1,13 +1,12 @@
 """Exclusion windows (R40-R46) and the first free day after one (R50), for any contacts and dates at once."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from core.planning.almanac import MONTH, in_year, latest_anniversary, month_day_of, year_of
-from core.planning.columns import NO_DAY, Bool, Int8, Int16, Int32, Int64
+from core.planning.almanac import MONTH, following_anniversary, in_year, latest_anniversary, month_day_of, year_of
+from core.planning.columns import NO_DAY, Bool, Int8, Int16, Int32, Int64, parts_of
 from core.planning.config import Config
 from core.planning.contacts import Contacts
 from core.planning.reasons import Exclusion, exclusion_codes, has_window_end
@@ -20,8 +19,10 @@ _KIND_NUMBER: Final = {
     "effective_date_window": _EFFECTIVE,
     "year_round": _YEAR_ROUND,
 }
-_PART_ROWS: Final = 1 << 16
-"""What is asked of millions of rows is worked out in parts whose intermediate columns stay in the processor's cache."""
+
+
+_FAR: Final = 2**30
+"""A day after all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +65,39 @@ class Windows:
     hold_unknown: bool
     """R44: a missing anchor excludes every date."""
 
-    def check(self, rows: Int64, days: Int32) -> Int16:
+    def check(self, rows: Int64 | Int32, days: Int32) -> Int16:
         """Return the reason number of the first exclusion that applies to each (contact, date), 0 for none (R40)."""
         codes = np.zeros(len(rows), dtype=np.int16)
-        for part in _parts(len(rows)):
+        for part in parts_of(len(rows)):
             codes[part] = self._check(rows[part], days[part])[0]
         return codes
 
-    def first_free(self, rows: Int64, days: Int32) -> Int32:
+    def first_free(self, rows: Int64 | Int32, days: Int32) -> Int32:
         """Return the earliest free date after each date, NO_DAY where there is none within 800 days (R50)."""
         free = np.full(len(rows), NO_DAY, dtype=np.int32)
-        for part in _parts(len(rows)):
+        for part in parts_of(len(rows)):
             free[part] = self._first_free(rows[part], days[part])
         return free
 
-    def _first_free(self, rows: Int64, days: Int32) -> Int32:
+    def free_until(self, rows: Int64 | Int32, days: Int32) -> Int32:
+        """Return the last day of the free days that begin with each (free) date: the eve of the next exclusion."""
+        free = np.full(len(rows), _FAR, dtype=np.int32)
+        for part in parts_of(len(rows)):
+            ruled = np.flatnonzero(self.table.kind[self.state[rows[part]]] != _NO_RULE)
+            free[part][ruled] = self._eve(rows[part][ruled], days[part][ruled])
+        return free
+
+    def _eve(self, rows: Int64 | Int32, days: Int32) -> Int32:
+        state, anchor = self.state[rows], self.anchor[rows]
+        lead = self.table.lead_days[state]
+        eve = np.where(anchor != 0, following_anniversary(anchor, days + lead) - lead - np.int32(1), np.int32(_FAR))
+        limited = np.flatnonzero(self.table.age_76_plus[state] & (self.birth_day[rows] != NO_DAY))
+        birth = self.birth_day[rows[limited]]
+        too_old = in_year(month_day_of(birth), year_of(birth) + np.int32(AGE_LIMIT_YEARS))
+        eve[limited] = np.minimum(eve[limited], too_old - np.int32(1))
+        return eve
+
+    def _first_free(self, rows: Int64 | Int32, days: Int32) -> Int32:
         free = np.full(len(rows), NO_DAY, dtype=np.int32)
         candidate = days + np.int32(1)
         pending = np.arange(len(rows))
@@ -92,7 +111,7 @@ class Windows:
             pending = pending[candidate[pending] <= days[pending] + np.int32(FIRST_FREE_HORIZON_DAYS)]
         return free
 
-    def _check(self, rows: Int64, days: Int32) -> tuple[Int16, Int32]:
+    def _check(self, rows: Int64 | Int32, days: Int32) -> tuple[Int16, Int32]:
         codes = np.zeros(len(rows), dtype=np.int16)
         end = np.full(len(rows), NO_DAY, dtype=np.int32)
         ruled = np.flatnonzero(self.table.kind[self.state[rows]] != _NO_RULE)
@@ -100,7 +119,7 @@ class Windows:
             codes[ruled], end[ruled] = self._check_ruled(rows[ruled], days[ruled])
         return codes, end
 
-    def _check_ruled(self, rows: Int64, days: Int32) -> tuple[Int16, Int32]:
+    def _check_ruled(self, rows: Int64 | Int32, days: Int32) -> tuple[Int16, Int32]:
         """Return reason numbers and, where a window covers the date, the last day of the latest such window."""
         state = self.state[rows]
         kind = self.table.kind[state]
@@ -116,7 +135,7 @@ class Windows:
         exclusion[kind == _YEAR_ROUND] = Exclusion.YEAR_ROUND
         return exclusion_codes(exclusion, state), end
 
-    def _covering_end(self, rows: Int64, state: Int8, days: Int32) -> Int32:
+    def _covering_end(self, rows: Int64 | Int32, state: Int8, days: Int32) -> Int32:
         """Return the end of the latest window that covers each date, NO_DAY where none does (R42, R43).
 
         Of the windows that have begun by a date the last one ends last: if that one does not cover it, none does. It lies
@@ -128,7 +147,7 @@ class Windows:
         end[(end < days) | (anchor == 0)] = NO_DAY
         return end
 
-    def _too_old(self, rows: Int64, state: Int8, days: Int32) -> Bool:
+    def _too_old(self, rows: Int64 | Int32, state: Int8, days: Int32) -> Bool:
         too_old: Bool = self.table.age_76_plus[state] & (self.birth_day[rows] != NO_DAY)
         limited = np.flatnonzero(too_old)
         if len(limited):
@@ -143,7 +162,7 @@ def windows_of(contacts: Contacts, config: Config) -> Windows:
     """Bind every contact to its state's rule and anchor (R41, R42)."""
     table = StateTable.of(config)
     anchor = np.zeros(len(contacts), dtype=np.int16)
-    for part in _parts(len(contacts)):
+    for part in parts_of(len(contacts)):
         state = contacts.state[part]
         for kind, dates in ((_BIRTHDAY, contacts.birth_day), (_EFFECTIVE, contacts.effective_day)):
             rows = np.flatnonzero(table.kind[state] == kind)
@@ -158,7 +177,3 @@ def windows_of(contacts: Contacts, config: Config) -> Windows:
         birth_day=contacts.birth_day,
         hold_unknown=config.missing_window_date_policy == "hold",
     )
-
-
-def _parts(count: int) -> Iterator[slice]:
-    return (slice(start, start + _PART_ROWS) for start in range(0, count, _PART_ROWS))

@@ -14,8 +14,8 @@ from core.planning.campaign_items import (
     Enrolments,
     audience,
     campaign_context,
-    campaign_dates,
-    deadlines,
+    campaign_source,
+    ideal_dates,
     items_of_campaign,
     judge_enrolments,
 )
@@ -25,6 +25,7 @@ from core.planning.columns import NO_DAY
 from core.planning.explain_subject import Draft, RowKey, Subject, stored_mails
 from core.planning.explain_words import find
 from core.planning.explanation import Finding, MailRef
+from core.planning.items import make_items
 from core.planning.ledger import Ledger
 from core.planning.rules import CAMPAIGN_PREFIX, HANDLED_DISTANCE_DAYS, UNKNOWN_STATE
 
@@ -49,10 +50,13 @@ def _anniversary(subject: Subject, name: str, found: Mapping[str, Occurrences]) 
     ledger = Ledger()
     candidates(subject.frame, occurrence, ledger)
     event = int(occurrence.event[0])
-    ideal = event - occurrence.days_before
+    ideal = event - occurrence.source.days_before
+    deadline = make_items(
+        occurrence.contact, occurrence.event - occurrence.source.days_before, occurrence.source
+    ).deadline
     for cause in ledger.not_due:
         finding = _not_due(subject, name, cause, event, ideal)
-        yield Draft(RowKey(name, 0, 0, event), ideal, int(occurrence.deadline[0]), (finding,))
+        yield Draft(RowKey(name, 0, 0, event), ideal, int(deadline[0]), (finding,))
 
 
 def _without_occurrence(subject: Subject, name: str) -> str:
@@ -92,7 +96,7 @@ def beyond_lookahead(frame: Frame, ideal: int) -> Finding:
 def _campaigns(subject: Subject) -> Iterator[Draft]:
     book, frame = subject.snapshot.book, subject.frame
     enrolments = judge_enrolments(frame, book, subject.snapshot.enrolments)
-    context = campaign_context(book, enrolments, subject.snapshot.schedule)
+    context = campaign_context(frame, book, enrolments, subject.snapshot.schedule)
     for number, campaign in enumerate(book.active):
         if campaign.target_all_contacts:
             found = [_candidate(subject, number, campaign, context)]
@@ -134,7 +138,8 @@ def _bad_enrolments(subject: Subject, campaign: Campaign, usable: Enrolments) ->
 def _candidate(subject: Subject, number: int, campaign: Campaign, context: CampaignContext) -> Draft | None:
     """Return why a campaign's candidate has no item; None where it has one."""
     ledger = Ledger()
-    items_of_campaign(subject.frame, number, campaign, context, ledger)
+    for _ in items_of_campaign(subject.frame, number, campaign, context, ledger):
+        pass  # the ledger says what is of interest
     if not ledger.considered.total():
         return _without_date(campaign, find("not_targeted"))
     if not ledger.not_due:
@@ -155,9 +160,11 @@ def _candidate(subject: Subject, number: int, campaign: Campaign, context: Campa
 
 def _dates(frame: Frame, campaign: Campaign, context: CampaignContext) -> tuple[int, int, int]:
     """Return event, ideal date and deadline of the only candidate."""
-    contact, trigger, _ = audience(frame, campaign, context)
-    ideal, event = campaign_dates(frame, campaign, contact, trigger)
-    return int(event[0]), int(ideal[0]), int(deadlines(frame, campaign, ideal)[0])
+    contact, trigger, _ = next(audience(frame, campaign, context))
+    if campaign.spread is None and trigger[0] == NO_DAY:
+        return NO_DAY, NO_DAY, NO_DAY
+    item = make_items(contact, ideal_dates(frame, campaign, contact, trigger), campaign_source(frame, 0, campaign))
+    return int(item.event[0]), int(item.ideal[0]), int(item.deadline[0])
 
 
 def _campaign_mails(subject: Subject, campaign: Campaign, event: int) -> tuple[MailRef, ...]:

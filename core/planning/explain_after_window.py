@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.planning.calendar import to_date
-from core.planning.candidates import Occurrences, occurrences, previous_excluded
+from core.planning.candidates import Excluded, occurrences, previous_excluded
 from core.planning.columns import NO_DAY
 from core.planning.explain_absent import beyond_lookahead, handling
 from core.planning.explain_subject import Draft, RowKey, Subject, item_type
 from core.planning.explain_windows import first_free, reason_on
 from core.planning.explain_words import find
 from core.planning.explanation import Finding, MailRef
-from core.planning.items import Items, make_items, no_items
+from core.planning.items import Items, Source, make_items, no_items
 from core.planning.ledger import Ledger
 from core.planning.post_window import post_window
 from core.planning.reasons import has_window_end, is_exclusion
@@ -25,7 +25,7 @@ class _Source:
     """What a window kept back: an item of this run, or the occurrence before the current one."""
 
     items: Items
-    occurrences: tuple[Occurrences, ...]
+    previous: tuple[Excluded, ...]
     mail: MailRef
 
 
@@ -52,9 +52,10 @@ def _sources(subject: Subject) -> dict[int, list[_Source]]:
             mail = _kept_back(item_type(subject, key), key.instance_id, key.event, state.checked)
             _enter(subject, found, state.checked, _Source(_excluded_item(state.checked, state.reason), (), mail))
     for occurrence in occurrences(frame, aep_superseded=subject.snapshot.book.aep_superseded):
-        for day in previous_excluded(frame, occurrence)[1].tolist():
+        previous = previous_excluded(frame, occurrence)
+        for day in previous.checked.tolist():
             mail = _kept_back(occurrence.email_type, 0, int(occurrence.previous[0]), day)
-            _enter(subject, found, day, _Source(no_items(), (occurrence,), mail))
+            _enter(subject, found, day, _Source(no_items(), (previous,), mail))
     return found
 
 
@@ -72,9 +73,7 @@ def _enter(subject: Subject, found: dict[int, list[_Source]], day: int, source: 
 def _excluded_item(checked: int, reason: int) -> Items:
     """Return an item of the frame's only contact that a window kept back on a day; nothing else of it is looked at."""
     day = np.array([checked], dtype=np.int32)
-    item = make_items(
-        contact=np.zeros(1, dtype=np.int64), type_code=BIRTHDAY, event=day, ideal=day, deadline=day, priority=0
-    )
+    item = make_items(np.zeros(1, dtype=np.int32), day, Source(BIRTHDAY, priority=0))
     return replace(item, reason=np.array([reason], dtype=np.int16))
 
 
@@ -84,7 +83,7 @@ def _cause(subject: Subject, free: int, source: _Source) -> Finding | None:
     if not frame.config.enable_post_window_emails:
         return find("post_window_off")
     ledger = Ledger()
-    post_window(frame, source.items, source.occurrences, ledger)
+    post_window(frame, source.items, source.previous, ledger)
     for cause in ledger.not_due:
         match cause:
             case "handled":

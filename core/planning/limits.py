@@ -4,57 +4,98 @@ Nearly all contacts have fewer mails than any limit could touch; those are recog
 rest are judged in rounds: round r looks at the r-th mail of every such contact at once.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from core.planning.candidates import Frame
-from core.planning.columns import Bool, Int16, Int32, Int64
+from core.planning.columns import Bool, Int16, Int32, Int64, parts_of
 from core.planning.config import Config
 from core.planning.items import Items
 from core.planning.ordering import contact_of, dense_key, pair_key
 from core.planning.reasons import Reason
-from core.planning.rules import CAMPAIGN, CAMPAIGN_PREFIX
+from core.planning.rules import CAMPAIGN, CAMPAIGN_PREFIX, COUNTING_STATUSES
 from core.planning.schedule import Schedule, is_followup
 
 _NEVER: Final = 2**30
 """A day beyond every window: fills the unused places of a table of days."""
+_TABLE_DAYS_MAX: Final = 2**22
 
 
 @dataclass(frozen=True, slots=True)
 class _Mails:
     """Mails of contacts: those that went out or will, and those of this plan."""
 
-    contact: Int64
+    contact: Int32
     day: Int32
     is_campaign: Bool
 
 
 def apply_limits(frame: Frame, items: Items, schedule: Schedule) -> Items:
     """Skip what a contact must not get beside its other mail, in the order of R70."""
-    standing = np.flatnonzero(items.standing)
-    if not len(standing):
-        return items
     sent = _sent(frame, schedule)
-    planned = _Mails(items.contact[standing], items.target[standing], items.type_code[standing] == CAMPAIGN)
-    crowded = _crowded(planned, sent, frame)
-    rows = standing[crowded[planned.contact]]
+    rows = _of_crowded(frame, items, sent)
     if not len(rows):
         return items
     rows = rows[np.argsort(_order(items, rows), kind="stable")]
-    return items.with_reason(_judge(frame, items, rows, sent))
+    for group in _groups(items.contact[rows], sent):
+        items.reason[rows[group]] = _judge(frame, items.take(rows[group]), sent)
+    return items
 
 
 def _sent(frame: Frame, schedule: Schedule) -> _Mails:
     """Return locked counting rows, follow-ups aside (R72, R73), of known contacts."""
-    rows = schedule.counting()
-    rows = rows.take(~schedule.kinds_where(is_followup)[rows.kind])
-    contact = frame.contacts.index_of(rows.contact_id)
+    locked = schedule.locked
+    counts = schedule.kinds_where(lambda k: k.status in COUNTING_STATUSES and not is_followup(k))
     campaign = schedule.kinds_where(lambda k: k.email_type.startswith(CAMPAIGN_PREFIX))
     # A mail sent a whole period ago shares no period with one that goes out today or later.
-    known = (contact >= 0) & (rows.send_day > frame.today - frame.config.frequency_period_days)
-    return _Mails(contact[known], rows.send_day[known], campaign[rows.kind[known]])
+    recent = locked.send_day > frame.today - frame.config.frequency_period_days
+    rows = np.flatnonzero(recent & counts[locked.kind])
+    contact = frame.contacts.index_of(locked.contact_id[rows])
+    rows, contact = rows[contact >= 0], contact[contact >= 0]
+    return _Mails(contact.astype(np.int32), locked.send_day[rows], campaign[locked.kind[rows]])
+
+
+def _of_crowded(frame: Frame, items: Items, sent: _Mails) -> Int64:
+    """Return the standing items of contacts that any limit could touch, few of all: recognised by counting mails."""
+    mails, campaigns = _Tally(len(frame.contacts)), _Tally(len(frame.contacts))
+    mails.add(sent.contact)
+    campaigns.add(sent.contact[sent.is_campaign])
+    is_campaign = items.sources.type_code == CAMPAIGN
+    for part in parts_of(len(items)):
+        stands = items.reason[part] == 0
+        contact = items.contact[part][stands]
+        mails.add(contact)
+        if is_campaign.any():
+            campaigns.add(contact[is_campaign[items.source[part][stands]]])
+    many = (mails.counts > frame.config.max_emails_per_period) | (campaigns.counts > 1)
+    if not len(items) or not many.any():
+        return np.zeros(0, dtype=np.int64)
+    rows = np.concatenate(
+        [
+            part.start + np.flatnonzero(many[items.contact[part]] & (items.reason[part] == 0))
+            for part in parts_of(len(items))
+        ]
+    )
+    few = items.take(rows)
+    planned = _Mails(few.contact, few.target, is_campaign[few.source])
+    return rows[_crowded(planned, sent, frame)[few.contact]]
+
+
+class _Tally:
+    """Counts mails by contact."""
+
+    def __init__(self, contacts: int) -> None:
+        self.counts = np.zeros(contacts, dtype=np.int32)
+
+    def add(self, contact: Int32) -> None:
+        """Count mails of contacts whose row numbers are near each other."""
+        if len(contact):
+            first = contact.min()
+            found = np.bincount(contact - first)
+            self.counts[first : first + len(found)] += found.astype(np.int32)
 
 
 def _crowded(planned: _Mails, sent: _Mails, frame: Frame) -> Bool:
@@ -78,25 +119,50 @@ def _order(items: Items, rows: Int64) -> Int64:
     return dense_key((part.contact, part.priority, part.target, part.type_code, part.instance_id, part.event))
 
 
-def _judge(frame: Frame, items: Items, rows: Int64, sent: _Mails) -> Int16:
-    """Judge rows, sorted by contact and order of R70, in rounds."""
-    reason = items.reason.copy()
-    contacts, line = np.unique(items.contact[rows], return_inverse=True)
-    first = np.searchsorted(items.contact[rows], contacts)
-    turn = np.arange(len(rows)) - first[line]
+def _groups(contact: Int32, sent: _Mails) -> Iterator[Int64]:
+    """Divide items, sorted by contact, into groups of whole contacts with about as many mails each.
+
+    A table of days is as wide as the busiest contact needs: one with hundreds of campaigns must not make it so for all.
+    """
+    first = np.flatnonzero(np.concatenate(([True], contact[1:] != contact[:-1])))
+    planned = np.diff(first, append=len(contact))
+    place, found = _places(contact[first], sent.contact)
+    width = np.ceil(np.log2(planned + np.bincount(place[found], minlength=len(first)))).astype(np.int64)
+    for exponent in np.unique(width).tolist():
+        alike = np.flatnonzero(width == exponent)
+        step = max(1, _TABLE_DAYS_MAX >> exponent)
+        for start in range(0, len(alike), step):
+            some = alike[start : start + step]
+            before = np.cumsum(planned[some]) - planned[some]
+            yield np.repeat(first[some] - before, planned[some]) + np.arange(int(planned[some].sum()))
+
+
+def _places(contacts: Int32, wanted: Int32) -> tuple[Int64, Bool]:
+    """Return where each contact is among some sorted ones, and whether it is."""
+    place = np.minimum(np.searchsorted(contacts, wanted), len(contacts) - 1)
+    return place, np.asarray(contacts[place] == wanted, dtype=np.bool_)
+
+
+def _judge(frame: Frame, items: Items, sent: _Mails) -> Int16:
+    """Judge items, sorted by contact and order of R70, in rounds."""
+    reason = np.zeros(len(items), dtype=np.int16)
+    first = np.flatnonzero(np.concatenate(([True], items.contact[1:] != items.contact[:-1])))
+    contacts = items.contact[first]
+    line = np.repeat(np.arange(len(first)), np.diff(first, append=len(items)))
+    turn = np.arange(len(items)) - first[line]
+    is_campaign = items.type_code == CAMPAIGN
     mails = _Table.of(contacts, sent, line, only_campaigns=False)
     campaigns = _Table.of(contacts, sent, line, only_campaigns=True)
-    for current in range(int(turn.max()) + 1):
-        here = np.flatnonzero(turn == current)
-        item, place = rows[here], line[here]
-        day, is_campaign = items.target[item], items.type_code[item] == CAMPAIGN
-        conflict = is_campaign & campaigns.has(place, day)
+    by_turn = np.argsort(turn, kind="stable")
+    for here in np.split(by_turn, np.cumsum(np.bincount(turn))[:-1]):
+        place, day, campaign = line[here], items.target[here], is_campaign[here]
+        conflict = campaign & campaigns.has(place, day)
         too_many = ~conflict & mails.would_exceed(place, day, frame.config)
-        reason[item[conflict]] = Reason.CAMPAIGN_CONFLICT
-        reason[item[too_many]] = Reason.FREQUENCY_LIMIT
+        reason[here[conflict]] = Reason.CAMPAIGN_CONFLICT
+        reason[here[too_many]] = Reason.FREQUENCY_LIMIT
         accepted = ~conflict & ~too_many
         mails.add(place[accepted], day[accepted])
-        campaigns.add(place[accepted & is_campaign], day[accepted & is_campaign])
+        campaigns.add(place[accepted & campaign], day[accepted & campaign])
     return reason
 
 
@@ -108,10 +174,9 @@ class _Table:
         self._used = used
 
     @classmethod
-    def of(cls, contacts: Int64, sent: _Mails, line: Int64, *, only_campaigns: bool) -> "_Table":
+    def of(cls, contacts: Int32, sent: _Mails, line: Int64, *, only_campaigns: bool) -> "_Table":
         """Start with what was sent to these contacts, with room for all that is planned for them."""
-        place = np.minimum(np.searchsorted(contacts, sent.contact), len(contacts) - 1)
-        wanted = np.asarray(contacts[place] == sent.contact, dtype=np.bool_)
+        place, wanted = _places(contacts, sent.contact)
         if only_campaigns:
             wanted &= sent.is_campaign
         place, day = place[wanted], sent.day[wanted]

@@ -14,14 +14,15 @@ _DAY_BITS: Final = 32
 _DAY_OFFSET: Final = 2**31
 
 
-def pair_key(contact: Int64, day: Int32) -> Int64:
+def pair_key(contact: Int64 | Int32, day: Int32) -> Int64:
     """Return int64 keys that compare like (contact, day); contact is a row number, day any day number."""
     return (contact.astype(np.int64) << _DAY_BITS) + (day.astype(np.int64) + _DAY_OFFSET)
 
 
-def contact_of(key: Int64) -> Int64:
+def contact_of(key: Int64) -> Int32:
     """Return the contact of each pair key."""
-    return key >> _DAY_BITS
+    contacts: Int32 = (key >> _DAY_BITS).astype(np.int32)
+    return contacts
 
 
 def day_of(key: Int64) -> Int32:

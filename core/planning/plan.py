@@ -9,15 +9,15 @@ import numpy as np
 from core.planning.balancing import DailyCap, balance, daily_cap
 from core.planning.campaign_items import Enrolments, campaign_items, judge_enrolments
 from core.planning.campaigns import CampaignBook
-from core.planning.candidates import Frame, candidates, occurrences
-from core.planning.columns import Int32, Int64
+from core.planning.candidates import Excluded, Frame, candidates, occurrences, previous_excluded
+from core.planning.columns import Int32, Int64, parts_of
 from core.planning.config import Config
 from core.planning.contacts import Contacts
 from core.planning.day_counts import count_days
 from core.planning.exclusion import windows_of
 from core.planning.followups import Followups, gather_behaviour, plan_followups
-from core.planning.handled import EventIndex
-from core.planning.items import join_items
+from core.planning.handled import first_event_asked_for, handled_events
+from core.planning.items import ItemStore
 from core.planning.ledger import Ledger
 from core.planning.limits import apply_limits
 from core.planning.post_window import post_window
@@ -71,6 +71,8 @@ class Plan:
 
 
 _NOBODY: Final = Unwatched()
+_ROWS_PER_CONTACT: Final = 6
+"""Room for candidates at the start; what is not used costs nothing."""
 
 
 def plan(snapshot: Snapshot, config: Config, today: int, watch: Watch = _NOBODY) -> Plan:
@@ -81,18 +83,21 @@ def plan(snapshot: Snapshot, config: Config, today: int, watch: Watch = _NOBODY)
     profile = config.profile(contact_count)
     limits = daily_cap(config, profile, contact_count)
     ledger = Ledger()
-    found = occurrences(frame, aep_superseded=snapshot.book.aep_superseded)  # step 1
-    parts = [candidates(frame, occurrence, ledger) for occurrence in found]
+    store = ItemStore(
+        expected=_ROWS_PER_CONTACT * len(contacts), sources_max=len(EMAIL_TYPES) + len(snapshot.book.active)
+    )
+    previous = _anniversaries(frame, snapshot.book, store, ledger)  # step 1
     enrolments = judge_enrolments(frame, snapshot.book, snapshot.enrolments)
-    parts += campaign_items(frame, snapshot.book, enrolments, schedule, ledger)  # step 2
-    items = join_items(parts)
-    del parts  # three million contacts have ten million candidates: hold them once
+    for part in campaign_items(frame, snapshot.book, enrolments, schedule, ledger):  # step 2
+        store.add(part)
+    items = store.items()
     watch.items("candidates", items)
     items = smooth(frame, items, sent_effective_dates(schedule), profile, limits.cap)  # step 3
     watch.items("smoothed", items)
     items = catch_up(frame, items)  # step 4
     watch.items("caught_up", items)
-    items = join_items([items, post_window(frame, items, found, ledger)])  # step 5
+    store.add(post_window(frame, items, previous, ledger))  # step 5
+    items = store.items()
     watch.items("owed", items)
     followups = _followups(frame, snapshot)  # step 6
     ledger.consider("followup", len(followups))
@@ -118,14 +123,19 @@ def plan(snapshot: Snapshot, config: Config, today: int, watch: Watch = _NOBODY)
 
 def frame_of(contacts: Contacts, schedule: Schedule, config: Config, today: int) -> Frame:
     """Return what every step needs of contacts, stored rows, configuration and date."""
-    return Frame(contacts, windows_of(contacts, config), config, today, _handled(contacts, schedule))
+    handled = handled_events(schedule, contacts, first_event_asked_for(today, config.late_grace_days))
+    return Frame(contacts, windows_of(contacts, config), config, today, handled)
 
 
-def _handled(contacts: Contacts, schedule: Schedule) -> dict[str, EventIndex]:
-    return {
-        name: EventIndex.of(schedule.locked_where(lambda k, name=name: k.email_type == name), contacts)  # type: ignore[misc]
-        for name in EMAIL_TYPES
-    }
+def _anniversaries(frame: Frame, book: CampaignBook, store: ItemStore, ledger: Ledger) -> list[Excluded]:
+    """Store the candidates of the built-in types; return the previous occurrences that are to be made up for."""
+    previous: list[Excluded] = []
+    for part in parts_of(len(frame.contacts)):
+        for found in occurrences(frame, aep_superseded=book.aep_superseded, part=part):
+            store.add(candidates(frame, found, ledger))
+            if frame.config.enable_post_window_emails:
+                previous.append(previous_excluded(frame, found))
+    return previous
 
 
 def _followups(frame: Frame, snapshot: Snapshot) -> Followups:

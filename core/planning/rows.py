@@ -1,30 +1,48 @@
 """From items and follow-ups to the rows of a plan (R75)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from core.planning.campaigns import Campaign
-from core.planning.columns import NULL_ID, Int32, Int64
+from core.planning.columns import NULL_ID, Bool, Int32, Int64, parts_of
 from core.planning.contacts import Contacts
 from core.planning.followups import FOLLOWUP_TYPES, Followups
-from core.planning.items import Items
+from core.planning.items import Items, Source
 from core.planning.ordering import dense_key
 from core.planning.reasons import REASON_SPAN, reason_text
 from core.planning.rules import CAMPAIGN, EMAIL_TYPES
 from core.planning.snapshot import RowKind
 
+_NAMES: Final = {spec.code: name for name, spec in EMAIL_TYPES.items()}
+
 
 @dataclass(frozen=True, slots=True)
-class PlannedRows:
-    """The rows that the rules ask for; every one is pre-scheduled or skipped. Days are always real dates."""
+class Links:
+    """What rows are linked to: a campaign instance, or a parent and the instance inherited from it (R85)."""
 
-    contact_id: Int64
     instance_id: Int64
     """NULL_ID where NULL."""
     parent_id: Int64
     """NULL_ID where NULL."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRows:
+    """The rows that the rules ask for; every one is pre-scheduled or skipped. Days are always real dates.
+
+    Three million contacts have ten million of them: ids are looked up when they are asked for, and a row has 20 bytes.
+    """
+
+    contact_ids: Int64
+    """Of all contacts."""
+    contact: Int32
+    """Index into ``contact_ids``."""
+    links: Links
+    link: Int32
+    """Index into ``links``."""
     event_day: Int32
     send_day: Int32
     kind: Int32
@@ -33,76 +51,105 @@ class PlannedRows:
     """Distinct."""
 
     def __len__(self) -> int:
-        return len(self.contact_id)
+        return len(self.contact)
+
+    @property
+    def contact_id(self) -> Int64:
+        """The contact of each row."""
+        ids: Int64 = self.contact_ids[self.contact]
+        return ids
+
+    @property
+    def instance_id(self) -> Int64:
+        """The campaign instance of each row, NULL_ID where NULL."""
+        ids: Int64 = self.links.instance_id[self.link]
+        return ids
+
+    @property
+    def parent_id(self) -> Int64:
+        """The parent of each row, NULL_ID where NULL."""
+        ids: Int64 = self.links.parent_id[self.link]
+        return ids
 
     def take(self, rows: Int64) -> "PlannedRows":
         """Return some rows, in the order given."""
-        ids = [getattr(self, name)[rows] for name in ("contact_id", "instance_id", "parent_id")]
-        days = [getattr(self, name)[rows] for name in ("event_day", "send_day", "kind")]
-        return PlannedRows(ids[0], ids[1], ids[2], days[0], days[1], days[2], self.kinds)
+        contact, link, kind = self.contact[rows], self.link[rows], self.kind[rows]
+        days = self.event_day[rows], self.send_day[rows]
+        return PlannedRows(self.contact_ids, contact, self.links, link, *days, kind, self.kinds)
 
 
 def planned_rows(
     contacts: Contacts, items: Items, followups: Followups, campaigns: Sequence[Campaign], send_time: str
 ) -> PlannedRows:
     """Write items and follow-ups as rows: pre-scheduled on their target, skipped on their ideal date (R75)."""
-    item_kind, item_kinds = _item_kinds(items, campaigns, send_time)
-    followup_kind, followup_kinds = _followup_kinds(followups, send_time)
     # Two instances of one campaign type may look alike: a kind is listed once, so that equal content is an equal number.
-    number: dict[RowKind, int] = {}
-    renumber = np.array([number.setdefault(k, len(number)) for k in (*item_kinds, *followup_kinds)], dtype=np.int32)
-    from_campaign = items.type_code == CAMPAIGN
-    return PlannedRows(
-        contact_id=contacts.contact_id[np.concatenate((items.contact, followups.contact))],
-        instance_id=np.concatenate((np.where(from_campaign, items.instance_id, NULL_ID), followups.instance_id)),
-        parent_id=np.concatenate((np.full(len(items), NULL_ID, dtype=np.int64), followups.parent_row_id)),
-        event_day=np.concatenate((items.event, followups.event)),
-        send_day=np.concatenate(
-            (
-                np.where(items.standing, items.target, items.ideal),
-                np.where(followups.reason == 0, followups.target, followups.undelayed),
-            )
-        ),
-        kind=renumber[np.concatenate((item_kind, followup_kind + np.int32(len(item_kinds))))],
-        kinds=tuple(number),
+    kinds: dict[RowKind, int] = {}
+    kind_of_item = _item_kinds(items, campaigns, send_time, kinds)
+    kind_of_followup = _followup_kinds(followups, send_time, kinds)
+    count = len(items) + len(followups)
+    contact, link, event_day, send_day, kind = (np.empty(count, dtype=np.int32) for _ in range(5))
+    for part in parts_of(len(items)):
+        here = items.take(part)
+        contact[part] = here.contact
+        link[part] = here.source
+        event_day[part] = here.event
+        send_day[part] = np.where(here.standing, here.target, here.ideal)
+        kind[part] = kind_of_item[_kind_key(here)]
+    rest, sources = slice(len(items), count), items.sources
+    contact[rest] = followups.contact
+    link[rest] = np.arange(len(followups)) + len(sources.entries)
+    event_day[rest] = followups.event
+    send_day[rest] = np.where(followups.reason == 0, followups.target, followups.undelayed)
+    kind[rest] = kind_of_followup
+    instance_id = np.where(sources.type_code == CAMPAIGN, sources.instance_id, NULL_ID)
+    links = Links(
+        instance_id=np.concatenate((instance_id, followups.instance_id)),
+        parent_id=np.concatenate((np.full_like(instance_id, NULL_ID), followups.parent_row_id)),
     )
+    return PlannedRows(contacts.contact_id, contact, links, link, event_day, send_day, kind, tuple(kinds))
 
 
-def _numbered(key: Int64, describe: Callable[[int], RowKind]) -> tuple[Int32, list[RowKind]]:
-    """Number the distinct keys of small non-negative range and describe each once."""
-    present = np.flatnonzero(np.bincount(key)) if len(key) else np.zeros(0, dtype=np.int64)
-    number = np.zeros(int(present[-1]) + 1 if len(present) else 1, dtype=np.int32)
-    number[present] = np.arange(len(present), dtype=np.int32)
-    return number[key], [describe(k) for k in present.tolist()]
+def _kind_key(items: Items) -> Int32:
+    return items.source.astype(np.int32) * np.int32(REASON_SPAN) + items.reason
 
 
-def _item_kinds(items: Items, campaigns: Sequence[Campaign], send_time: str) -> tuple[Int32, list[RowKind]]:
-    names = list(EMAIL_TYPES)
-    by_code = np.where(items.type_code == CAMPAIGN, len(names) + items.instance, items.type_code - 1)
-
-    def describe(key: int) -> RowKind:
-        number, reason = divmod(key, REASON_SPAN)
-        if number < len(names):
-            name = names[number]
-            return _row_kind(name, reason, send_time, EMAIL_TYPES[name].priority, f"{name}_template", None)
-        campaign = campaigns[number - len(names)]
-        return _row_kind(
-            campaign.email_type, reason, send_time, campaign.settings.priority,
-            campaign.email_template, campaign.sms_template,
-        )  # fmt: skip
-
-    return _numbered(by_code.astype(np.int64) * REASON_SPAN + items.reason, describe)
+def _item_kinds(items: Items, campaigns: Sequence[Campaign], send_time: str, kinds: dict[RowKind, int]) -> Int32:
+    """Number what rows look like, in an order that depends on nothing but the rules; return the numbers by kind key."""
+    present = np.zeros(len(items.sources.entries) * REASON_SPAN, dtype=np.bool_)
+    for part in parts_of(len(items)):
+        present[_kind_key(items.take(part))] = True
+    found = [(items.sources.entries[source], source, reason) for source, reason in _divided(present)]
+    number = np.zeros(len(present), dtype=np.int32)
+    for source, place, reason in sorted(found, key=lambda f: (f[0].type_code, f[0].instance, f[2])):
+        kind = _kind_of_item(source, reason, campaigns, send_time)
+        number[place * REASON_SPAN + reason] = kinds.setdefault(kind, len(kinds))
+    return number
 
 
-def _followup_kinds(followups: Followups, send_time: str) -> tuple[Int32, list[RowKind]]:
+def _divided(present: Bool) -> Iterator[tuple[int, int]]:
+    return (divmod(key, REASON_SPAN) for key in np.flatnonzero(present).tolist())
+
+
+def _kind_of_item(source: Source, reason: int, campaigns: Sequence[Campaign], send_time: str) -> RowKind:
+    if source.type_code != CAMPAIGN:
+        name = _NAMES[source.type_code]
+        return _row_kind(name, reason, send_time, source.priority, f"{name}_template", None)
+    campaign = campaigns[source.instance]
+    templates = campaign.email_template, campaign.sms_template
+    return _row_kind(campaign.email_type, reason, send_time, source.priority, *templates)
+
+
+def _followup_kinds(followups: Followups, send_time: str, kinds: dict[RowKind, int]) -> Int32:
+    """Number what follow-ups look like; return the number of each."""
     key = dense_key((followups.kind, followups.priority, followups.reason))
-    _, first, number = np.unique(key, return_index=True, return_inverse=True)
-    kinds = []
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    numbers = []
     for row in first.tolist():
         name = FOLLOWUP_TYPES[int(followups.kind[row])]
         reason, priority = int(followups.reason[row]), int(followups.priority[row])
-        kinds.append(_row_kind(name, reason, send_time, priority, f"{name}_template", None))
-    return number.astype(np.int32), kinds
+        kind = _row_kind(name, reason, send_time, priority, f"{name}_template", None)
+        numbers.append(kinds.setdefault(kind, len(kinds)))
+    return np.array(numbers or [0], dtype=np.int32)[place]
 
 
 def _row_kind(  # the columns of a row that a kind stands for

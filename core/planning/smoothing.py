@@ -1,7 +1,5 @@
 """Effective-date smoothing (R61, R62) and late items (R63): from ideal dates to target dates."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from core.planning.almanac import year_of
@@ -30,16 +28,18 @@ def smooth(frame: Frame, items: Items, sent: ScheduleRows, profile: SizeProfile,
     if not len(rows):
         return items
     ideal = items.ideal[rows]
-    days, inverse, sizes = np.unique(ideal, return_inverse=True, return_counts=True)
-    sizes = sizes + sent_on(sent, days, frame.config)
-    spread = np.flatnonzero((sizes > cluster_limit(profile, cap))[inverse])
+    first = ideal.min()
+    sizes = np.bincount(ideal - first)
+    days = np.arange(len(sizes), dtype=np.int32) + first
+    crowded = sizes + sent_on(sent, days, frame.config) > cluster_limit(profile, cap)
+    spread = np.flatnonzero(crowded[ideal - first])
     rows, ideal = rows[spread], ideal[spread]
-    contact_id = frame.contacts.contact_id[items.contact[rows]]
-    moved = ideal + smoothing_offset(contact_id, items.event[rows], profile.ed_smoothing_window_days)
-    fits = (moved <= items.deadline[rows]) & (frame.windows.check(items.contact[rows], moved) == 0)
-    target = items.target.copy()
-    target[rows[fits]] = moved[fits]
-    return items.with_target(target)
+    part = items.take(rows)
+    contact_id = frame.contacts.contact_id[part.contact]
+    moved = ideal + smoothing_offset(contact_id, part.event, profile.ed_smoothing_window_days)
+    fits = (moved <= part.deadline) & (frame.windows.check(part.contact, moved) == 0)
+    items.target[rows[fits]] = moved[fits]
+    return items
 
 
 def clustered(items: Items) -> Int64:
@@ -65,22 +65,21 @@ def catch_up(frame: Frame, items: Items) -> Items:
     rows = np.flatnonzero(items.standing & (items.target < frame.today))
     if not len(rows):
         return items
-    target = items.target.copy()
-    target[rows] = frame.today
+    late = items.take(rows)
+    target = np.full(len(rows), frame.today, dtype=np.int32)
     for type_code in (BIRTHDAY, EFFECTIVE_DATE):
-        of_type = rows[items.type_code[rows] == type_code]
-        target[of_type] = _slots(frame, items, of_type, type_code)
-    reason, checked = items.reason.copy(), items.checked.copy()
-    bound = rows[items.respects_windows[rows]]
-    reason[bound] = frame.windows.check(items.contact[bound], target[bound])
-    checked[bound] = target[bound]
-    return replace(items, target=target, checked=checked, reason=reason)
+        of_type = np.flatnonzero(late.type_code == type_code)
+        target[of_type] = _slots(frame, late.take(of_type), type_code)
+    reason = frame.windows.check(late.contact, target)
+    items.target[rows] = target
+    items.reason[rows] = np.where(late.respects_windows, reason, 0)
+    return items
 
 
-def _slots(frame: Frame, items: Items, rows: Int64, type_code: int) -> Int32:
+def _slots(frame: Frame, items: Items, type_code: int) -> Int32:
     """Return slots on an absolute calendar, so that each day gives the same date until it comes (R63)."""
     spread, today = frame.config.catch_up_spread_days, frame.today
-    contact_id = frame.contacts.contact_id[items.contact[rows]]
-    hashed = spread_hash(contact_id, CATCH_UP, type_code, year_of(items.event[rows])) % np.uint64(spread)
+    contact_id = frame.contacts.contact_id[items.contact]
+    hashed = spread_hash(contact_id, CATCH_UP, type_code, year_of(items.event)) % np.uint64(spread)
     slot = today + (hashed.astype(np.int64) - today % spread) % spread
-    return np.maximum(today, np.minimum(slot, items.deadline[rows])).astype(np.int32)
+    return np.maximum(today, np.minimum(slot, items.deadline)).astype(np.int32)

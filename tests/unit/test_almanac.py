@@ -4,7 +4,15 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from core.planning.almanac import MONTH, in_year, latest_anniversary, month_day_of, next_anniversaries, year_of
+from core.planning.almanac import (
+    MONTH,
+    following_anniversary,
+    in_year,
+    latest_anniversary,
+    month_day_of,
+    next_anniversaries,
+    year_of,
+)
 from core.planning.calendar import day_number, to_date
 from core.planning.columns import NO_DAY
 
@@ -52,3 +60,11 @@ def test_the_latest_anniversary_is_the_last_that_is_not_after_the_day() -> None:
         found = latest_anniversary(np.full(len(days), code, dtype=np.int16), days)
         every = [by_hand(code, year) for year in range(2021, 2026)]
         assert found.tolist() == [max(a for a in every if a <= day) for day in days.tolist()]
+
+
+def test_the_following_anniversary_is_the_first_after_the_day() -> None:
+    days = np.arange(day_number(date(2023, 12, 1)), day_number(date(2025, 2, 1)), dtype=np.int32)
+    for code in (MONTH + 1, 2 * MONTH + 28, 2 * MONTH + 29, 3 * MONTH + 1, 12 * MONTH + 31):
+        found = following_anniversary(np.full(len(days), code, dtype=np.int16), days)
+        every = [by_hand(code, year) for year in range(2022, 2027)]
+        assert found.tolist() == [min(a for a in every if a > day) for day in days.tolist()]

@@ -76,7 +76,7 @@ def double_one(step: Callable[..., Items]) -> Callable[..., Items]:
 
 
 @pytest.mark.parametrize("fault", [lose_one, double_one])
-@pytest.mark.parametrize("step", ["smooth", "catch_up", "apply_limits"])
+@pytest.mark.parametrize("step", ["candidates", "apply_limits"])
 def test_a_step_that_loses_or_doubles_a_mail_fails_the_run_before_it_writes(
     step: str,
     fault: Callable[[Callable[..., Items]], Callable[..., Items]],

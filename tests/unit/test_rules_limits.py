@@ -1,9 +1,11 @@
 """Limits per contact on final dates (R70-R74): one campaign a day, and so many mails in any period."""
 
+from collections import Counter
 from datetime import date, timedelta
 
 import pytest
 
+from core.planning import limits
 from tests.orgs import Org
 
 TODAY = "2025-01-10"
@@ -342,3 +344,26 @@ def test_r75_a_skipped_mail_stands_at_its_ideal_date() -> None:
     sent(org, 1)
     rows = [org.mails(str(DAY + timedelta(days=offset)))[0] for offset in (1, 2, 3)]
     assert {(m.send, m.reason) for m in rows} == {(DAY, "frequency_limit")}
+
+
+# ------------------------------------------------------------------------------------------------ contacts with much mail
+
+
+@pytest.mark.parametrize("table_days_max", [1, 64, 2**22])
+def test_r72_contacts_with_little_and_with_much_mail_are_judged_alike(
+    table_days_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_TABLE_DAYS_MAX", table_days_max)
+    org = org_of(max_emails_per_period=3)
+    counts = [1, 3, 4, 5, 17, 40]
+    for _ in counts[1:]:
+        org.contact()
+    org.campaign("news")
+    instances = [org.instance("news") for _ in range(max(counts))]
+    for contact, count in enumerate(counts, start=1):
+        for offset, instance in enumerate(instances[:count]):
+            trigger = str(DAY + timedelta(days=offset))
+            org.insert("contact_campaigns", contact_id=contact, campaign_instance_id=instance, trigger_date=trigger)
+    stands = Counter(m.contact_id for m in org.mails(TODAY) if m.reason is None)
+    # Mails come day by day: three in any 30 days are days 0 to 2 and, for those who have so many, days 30 to 32.
+    assert [stands[contact] for contact in range(1, len(counts) + 1)] == [1, 3, 3, 3, 3, 6]

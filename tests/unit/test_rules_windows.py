@@ -395,3 +395,21 @@ def test_r43_windows_of_any_width_cover_what_the_five_years_around_a_date_say() 
 def anniversary_of(born: date, year: int) -> int:
     last = 28 if born.month == 2 and year % 4 else 31  # no year here is a century
     return day_number(born.replace(year=year, day=min(born.day, last)))
+
+
+def test_r46_free_days_end_on_the_eve_of_the_next_window_or_of_the_age_limit() -> None:
+    rules = {"IL": {"type": "birthday_window", "after": 45, "age_76_plus": True}}
+    org = Org(state_rules=rules, pre_exclusion_buffer_days=60)
+    for state, birth in (("IL", "1950-06-15"), ("CA", "1960-02-29"), ("MO", "1960-01-01"), ("TX", "1960-01-01")):
+        org.contact(state=state, birth_date=birth, effective_date="2010-11-20")
+    contacts = org.read("2026-01-01").snapshot.contacts
+    windows = windows_of(contacts, org.config)
+    days = np.arange(day_number(date(2025, 1, 1)), day_number(date(2027, 1, 1)), dtype=np.int32)
+    for row in range(3):
+        rows = np.full(len(days), row)
+        free = windows.check(rows, days) == 0
+        until = windows.free_until(rows, days)
+        for place in np.flatnonzero(free[:500]).tolist():
+            later = np.flatnonzero(~free[place:])
+            assert until[place] == days[place + later[0]] - 1
+    assert windows.free_until(np.array([3]), days[:1])[0] > day_number(date(2200, 1, 1))
