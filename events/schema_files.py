@@ -18,14 +18,19 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema_of(row: EventType) -> dict[str, JsonValue]:
-    """The schema of one type's ``data``, on its own: every definition it needs is inside."""
-    (root,), definitions = msgspec.json.schema_components([row.payload], ref_template="#/$defs/{name}")
-    named: dict[str, JsonValue] = {name: _clean(definition) for name, definition in definitions.items()}
+    """The schema of one type's ``data``."""
+    return document_schema(row.payload, row.name)
+
+
+def document_schema(struct: type[msgspec.Struct], name: str) -> dict[str, JsonValue]:
+    """The schema of a struct as a document on its own: every definition it needs is inside."""
+    (root,), definitions = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
+    named: dict[str, JsonValue] = {key: _clean(definition) for key, definition in definitions.items()}
     own = named.pop(str(root["$ref"]).rpartition("/")[2])
     if not isinstance(own, dict):  # pragma: no cover - a struct's schema is an object
-        raise TypeError(row.name)
-    head: dict[str, JsonValue] = {"$schema": DIALECT, "$id": f"urn:{row.name.replace('.', ':')}", "title": row.name}
-    body = {name: value for name, value in own.items() if name != "title"}
+        raise TypeError(name)
+    head: dict[str, JsonValue] = {"$schema": DIALECT, "$id": f"urn:{name.replace('.', ':')}", "title": name}
+    body = {key: value for key, value in own.items() if key != "title"}
     return {**head, **body, **({"$defs": named} if named else {})}
 
 

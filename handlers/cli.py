@@ -51,7 +51,7 @@ app: Final = typer.Typer(
     name=_PROGRAM,
     help="Schedules the e-mail of insurance agencies: one SQLite database per org, state exclusion windows that hold.",
     epilog=_EPILOG,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
@@ -116,7 +116,7 @@ def run(args: Sequence[str], env: Mapping[str, str] = os.environ) -> int:
         app(args=["--help"], prog_name=_PROGRAM, standalone_mode=False)
         return Exit.WRONG_USAGE
     words = args[: args.index("--")] if "--" in args else args
-    what = _command_of(words)
+    what = command_of(words)
     debug = "--debug" in words or env.get("EMAILSCHED_DEBUG", "").strip() not in {"", "0"}
     try:
         result = app(args=list(args), prog_name=_PROGRAM, standalone_mode=False)
@@ -131,7 +131,7 @@ def run(args: Sequence[str], env: Mapping[str, str] = os.environ) -> int:
     return code
 
 
-def _command_of(words: Sequence[str]) -> str:
+def command_of(words: Sequence[str]) -> str:
     """Return the program and the command that is meant, as far as it can be told."""
     for place, word in enumerate(words):
         if word in _COMMANDS:

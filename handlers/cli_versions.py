@@ -94,7 +94,7 @@ def versions(org: OrgArgument = None, json: JsonOption = False) -> None:
 
 
 def backup(org: OrgArgument = None, json: JsonOption = False) -> None:
-    """Copy an org's live database to backups/<org>/<time>.db, where nothing replaces it.
+    """Copy an org's live database to backups/ORG/TIME.db, where nothing replaces it.
 
     Example: emailsched backup acme
     """

@@ -9,7 +9,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,8 @@ from core.planning.rules import (
     StateRule,
 )
 from core.runs.errors import OrgError
+from handlers.docs_cli import cli_documents, exit_codes
+from handlers.docs_markdown import table
 from infra.migrations import ContractColumn, ContractTable, contract, migrate, schema_sql
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -169,12 +171,6 @@ def rule_link(rule: str) -> str:
     return f"[{rule}](#{rule.lower()})"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
 def states() -> str:
     """The table of states (R41), with what it comes to under the default buffer (R42)."""
     buffer = Config().pre_exclusion_buffer_days
@@ -307,6 +303,8 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "skip-reasons": skip_reasons,
     "issues": issues,
     "schema-columns": schema_columns,
+    "cli-documents": cli_documents,
+    "exit-codes": exit_codes,
 }
 """Every block by its name in the markers."""
 

@@ -8,15 +8,18 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
+from jsonschema import Draft202012Validator
 
 from handlers import cli
+from handlers.cli_schemas import ERROR, file_name
 from infra.settings import SETTINGS
 from infra.synthetic import make_org
 
@@ -53,7 +56,7 @@ def run(*args: str | Path, env: Mapping[str, str] | None = None) -> Ran:
     out, err = io.StringIO(), io.StringIO()
     with restored_logging(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = cli.run([str(arg) for arg in args], env or {})
-    return Ran(code, out.getvalue(), err.getvalue())
+    return _held_to_contract(args, Ran(code, out.getvalue(), err.getvalue()))
 
 
 def spawn(*args: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ran:
@@ -69,7 +72,36 @@ def spawn(*args: str | Path, env: Mapping[str, str] | None = None, cwd: Path | N
         timeout=120,
         check=False,
     )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return _held_to_contract(args, Ran(done.returncode, done.stdout, done.stderr))
+
+
+def _held_to_contract(args: Sequence[str | Path], ran: Ran) -> Ran:
+    """Whatever a test is about: what ``--json`` wrote is what its schema says, with no field that it does not say."""
+    words = [str(arg) for arg in args]
+    if "--json" in words and ran.out.count("\n") == 1:
+        is_error = ran.code != 0 and set(ran.json) == {"error"}
+        command = ERROR if is_error else cli.command_of(words).removeprefix("emailsched ")
+        problems = [f"{error.json_path}: {error.message}" for error in strict_validator(command).iter_errors(ran.json)]
+        assert not problems, problems[:5]
+    return ran
+
+
+@cache
+def strict_validator(command: str) -> Draft202012Validator:
+    """The checked-in schema of a command's document, closed against fields that it does not name."""
+    text = (REPOSITORY / "docs" / "cli-json" / file_name(command)).read_text(encoding="utf-8")
+    return Draft202012Validator(_closed(json.loads(text)))
+
+
+def _closed(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _closed(part) for name, part in schema.items()}
+    if "properties" in schema:
+        closed.setdefault("additionalProperties", False)
+    return closed
 
 
 @contextmanager

@@ -76,6 +76,15 @@ def test_wrong_usage_exits_2_and_says_why(args: tuple[str, ...], told: str) -> N
     assert told in as_json.error["detail"]
 
 
+@pytest.mark.parametrize(
+    ("words", "position", "expected"),
+    [("emailsched rec", 1, {"reconcile"}), ("emailsched config ", 2, {"show", "set", "history", "rollback"})],
+)
+def test_a_shell_is_told_how_a_command_goes_on(words: str, position: int, expected: set[str]) -> None:
+    shell = {"_EMAILSCHED_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(position)}
+    assert set(spawn(env=shell).out.split()) == expected
+
+
 def test_no_command_shows_help_and_exits_2() -> None:
     shown = run()
     assert shown.code == 2
