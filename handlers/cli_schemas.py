@@ -6,6 +6,7 @@ so that a script's author needs no Python; a test says when they are out of date
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,14 +28,18 @@ def documents() -> Iterator[tuple[str, type[msgspec.Struct]]]:
 
 
 def file_name(command: str) -> str:
-    """Return the schema's file for a command of one word or two."""
-    return f"{command.replace(' ', '-')}.json"
+    """Return the schema's file for a command of one word or two, or with an option that changes what it writes."""
+    return f"{_identifier(command)}.json"
+
+
+def _identifier(command: str) -> str:
+    return re.sub(r"[^a-z]+", "-", command)
 
 
 def schema_files() -> Iterator[tuple[str, str]]:
     """File name and text of every schema."""
     for command, struct in documents():
-        schema = document_schema(struct, f"emailsched.cli.{command.replace(' ', '-')}")
+        schema = document_schema(struct, f"emailsched.cli.{_identifier(command)}")
         yield file_name(command), json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -19,6 +19,7 @@ import structlog
 from jsonschema import Draft202012Validator
 
 from handlers import cli
+from handlers.cli_output import COMMAND_OUTPUTS
 from handlers.cli_schemas import ERROR, file_name
 from infra.settings import SETTINGS
 from infra.synthetic import make_org
@@ -80,10 +81,17 @@ def _held_to_contract(args: Sequence[str | Path], ran: Ran) -> Ran:
     words = [str(arg) for arg in args]
     if "--json" in words and ran.out.count("\n") == 1:
         is_error = ran.code != 0 and set(ran.json) == {"error"}
-        command = ERROR if is_error else cli.command_of(words).removeprefix("emailsched ")
+        command = ERROR if is_error else _document_of(words)
         problems = [f"{error.json_path}: {error.message}" for error in strict_validator(command).iter_errors(ran.json)]
         assert not problems, problems[:5]
     return ran
+
+
+def _document_of(words: Sequence[str]) -> str:
+    """The command, with an option that makes another document of it."""
+    command = cli.command_of(words).removeprefix("emailsched ")
+    with_all = f"{command} --all"
+    return with_all if "--all" in words and with_all in COMMAND_OUTPUTS else command
 
 
 @cache

@@ -74,6 +74,8 @@ COMMAND_LINES: dict[str, Callable[[Path], tuple[str, ...]]] = {
     "run": lambda _: ("run", "acme"),
     "schedule": lambda _: ("schedule", "file.db"),
     "plan": lambda _: ("plan", "acme"),
+    "plan --all": lambda _: ("plan", "--all"),
+    "due": lambda _: ("due", "acme"),
     "explain": lambda _: ("explain", "file.db", "1"),
     "report": lambda _: ("report", "file.db"),
     "make-org": lambda _: ("make-org", "new.db", "--contacts", "5", "--seed", "1"),
