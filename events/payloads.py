@@ -32,7 +32,13 @@ Count = Annotated[int, Meta(ge=0)]
 Bytes = Annotated[int, Meta(ge=0, description="Bytes moved between us and the bucket.")]
 Seconds = Annotated[float, Meta(ge=0)]
 Generation = Annotated[int, Meta(ge=0, description="Generation of the org's object; 0 is 'no object'.")]
-RunIdField = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)", description="Run id, 32 hex digits.")]
+RunIdField = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$(?!\n)",
+        description="Run id: 32 hex digits, or what an operator named a run of a local file.",
+    ),
+]
 Code = Annotated[str, Meta(min_length=1, max_length=64, description="A stable code; text for people is elsewhere.")]
 
 
