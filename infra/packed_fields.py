@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from core.planning.columns import NULL_ID, Bool, Int32, Int64, TextColumn, UInt8, UInt64, byte_masks, windows
+from core.planning.text import eight_digits
 
 SEPARATOR: Final = 0x1F
 KIND_SEPARATOR: Final = 0x1D
@@ -105,7 +106,7 @@ def int_column(packed: PackedRows, field: int) -> Int64 | None:
         digits = (words[end - place - _WORD] ^ np.uint64(0x3030303030303030)) & _KEEP_LAST[kept]
         if bool(((digits + np.uint64(0x7676767676767676) | digits) & np.uint64(0x8080808080808080)).any()):
             return None
-        value += _eight_digits(digits) * np.uint64(scale)
+        value += eight_digits(digits) * np.uint64(scale)
         scale *= 10**_WORD
     # 19 digits stay below 2**64, so the only wrong value is one that SQLite could not have written as a 64-bit integer.
     if bool((value > np.uint64(2**63 - 1) + negative.astype(np.uint64)).any()):
@@ -195,13 +196,3 @@ def _words(data: UInt8) -> UInt64:
     """Return the unaligned little-endian eight-byte words that begin at every byte; a view."""
     view: UInt64 = np.ndarray((len(data) - _WORD + 1,), dtype="<u8", buffer=data.data, strides=(1,))
     return view
-
-
-def _eight_digits(digits: UInt64) -> UInt64:
-    """Value of eight decimal digits per word, the first digit in the lowest byte: pairs, then fours, then eight."""
-    pairs = digits * np.uint64(10) + (digits >> np.uint64(8))
-    mask = np.uint64(0x000000FF000000FF)
-    even = (pairs & mask) * np.uint64(0x000F424000000064)
-    odd = ((pairs >> np.uint64(16)) & mask) * np.uint64(0x0000271000000001)
-    value: UInt64 = (even + odd) >> np.uint64(32)
-    return value

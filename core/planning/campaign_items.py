@@ -15,7 +15,7 @@ from core.planning.reasons import Reason
 from core.planning.rules import CAMPAIGN, CAMPAIGN_PREFIX, UNKNOWN_STATE
 from core.planning.schedule import Schedule
 from core.planning.snapshot import EnrolmentChunk
-from core.planning.text import parse_dates
+from core.planning.text_dates import parse_dates
 
 
 @dataclass(frozen=True, slots=True)

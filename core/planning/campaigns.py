@@ -11,7 +11,7 @@ import numpy as np
 from core.planning.columns import NO_DAY, Int32, TextColumn
 from core.planning.rules import AEP_CAMPAIGN_TYPE, CAMPAIGN_PREFIX, STATE_CODES
 from core.planning.snapshot import CampaignInstance, CampaignType
-from core.planning.text import parse_dates
+from core.planning.text_dates import parse_dates
 
 _WHITE: Final = " \t\n\v\f\r"
 _EVERYONE: Final = "all"

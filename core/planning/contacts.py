@@ -9,21 +9,13 @@ import numpy as np
 from core.planning.columns import NO_DAY, Bool, Int8, Int32, Int64, TextColumn, UInt8, UInt64
 from core.planning.config import Config
 from core.planning.geography import state_of_pair, states_of_zips
+from core.planning.hashing import mix64
 from core.planning.reasons import CONTACT_ISSUES
 from core.planning.rules import UNKNOWN_STATE
 from core.planning.snapshot import ContactChunk
-from core.planning.text import (
-    equals_any,
-    hash_values,
-    is_blank,
-    is_email,
-    match,
-    mix64,
-    parse_dates,
-    parse_state,
-    parse_zip,
-    strip,
-)
+from core.planning.text import equals_any, is_blank, is_email, match, parse_state, parse_zip, strip
+from core.planning.text_dates import parse_dates
+from core.planning.text_hash import hash_values
 
 NO_CARRIER: Final = -2
 """Carrier number of a contact without one."""

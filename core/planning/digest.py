@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.planning.columns import NULL_ID, Int32, Int64, UInt64
+from core.planning.hashing import mix64
 from core.planning.rules import FOLLOWUP_PREFIX
 from core.planning.snapshot import RowKind
-from core.planning.text import mix64
 
 _SEED = np.uint64(0x5C4ED01E)
 

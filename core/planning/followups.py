@@ -21,7 +21,7 @@ from core.planning.rules import (
 )
 from core.planning.schedule import Schedule, ScheduleRows, is_followup, null_to_zero
 from core.planning.snapshot import AnswerChunk, ClickChunk, RowKind
-from core.planning.text import parse_moments
+from core.planning.text_dates import parse_moments
 
 FOLLOWUP_TYPES: Final = (
     "followup_1_cold",

@@ -1,11 +1,10 @@
-"""The hash that spreads mail over days (R60): integers only, the same everywhere."""
+"""The hash that spreads mail over days (R60): integers only, the same everywhere; and the mixer that digests use."""
 
 from typing import Final
 
 import numpy as np
 
 from core.planning.columns import Int32, Int64, UInt64
-from core.planning.text import mix64
 
 SMOOTHING: Final = 1
 CATCH_UP: Final = 2
@@ -20,3 +19,10 @@ def spread_hash(contact_id: Int64, purpose: int, type_code: int, year: Int32) ->
     prefix = np.uint64((purpose << 56) | (type_code << 48))
     key = prefix | (year.astype(np.int64) & _YEAR_MASK).astype(np.uint64)
     return mix64(contact_id.view(np.uint64) * _CONTACT_STEP + key * _KEY_STEP)
+
+
+def mix64(z: UInt64) -> UInt64:
+    """Return the finalizer of R60: a bijection of 64-bit integers that spreads every bit."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from core.planning.columns import NO_DAY, NULL_ID, Bool, Int32, Int64
+from core.planning.columns import NO_DAY, NULL_ID, Bool, Int32, Int64, TextColumn
 from core.planning.rules import COUNTING_STATUSES, FOLLOWUP_PREFIX, OWNED_STATUSES
 from core.planning.snapshot import RowKind, ScheduleChunk
-from core.planning.text import parse_dates, parse_exact_dates, parse_moments
+from core.planning.text_dates import parse_dates, parse_exact_dates, parse_moments
 
 _FIRST_ROWS: Final = 1024
 
@@ -75,8 +75,9 @@ def gather_schedule(chunks: Iterable[ScheduleChunk]) -> Schedule:
         renumber = np.array([numbers.setdefault(k, len(numbers)) for k in chunk.kinds] or [0], dtype=np.int32)
         ours = np.array([k.status in OWNED_STATUSES for k in chunk.kinds] or [False], dtype=np.bool_)[chunk.kind]
         kind = renumber[chunk.kind]
-        owned.add(_owned(chunk, kind, np.flatnonzero(ours)))
-        locked.add(_locked(chunk, kind, np.flatnonzero(~ours)))
+        days = parse_exact_dates(chunk.event_date), parse_exact_dates(chunk.scheduled_send_date)
+        owned.add(_owned(chunk, days, kind, np.flatnonzero(ours)))
+        locked.add(_locked(chunk, days, kind, np.flatnonzero(~ours)))
     return Schedule(owned.rows(), locked.rows(), tuple(numbers))
 
 
@@ -118,33 +119,41 @@ def _no_rows() -> ScheduleRows:
     return ScheduleRows(ids, ids, ids, ids, days, days, days, days)
 
 
-def _owned(chunk: ScheduleChunk, kind: Int32, rows: Int64) -> ScheduleRows:
+def _owned(chunk: ScheduleChunk, days: tuple[Int32, Int32], kind: Int32, rows: Int64) -> ScheduleRows:
     return ScheduleRows(
         row_id=chunk.row_id[rows],
         contact_id=chunk.contact_id[rows],
         instance_id=chunk.campaign_instance_id[rows],
         parent_id=chunk.parent_schedule_id[rows],
-        event_day=parse_exact_dates(chunk.event_date.take(rows)),
-        send_day=parse_exact_dates(chunk.scheduled_send_date.take(rows)),
+        event_day=days[0][rows],
+        send_day=days[1][rows],
         send_second=np.zeros(len(rows), dtype=np.int32),
         kind=kind[rows],
     )
 
 
-def _locked(chunk: ScheduleChunk, kind: Int32, rows: Int64) -> ScheduleRows:
-    event_day, _ = parse_dates(chunk.event_date.take(rows))
-    scheduled_day, _ = parse_dates(chunk.scheduled_send_date.take(rows))
+def _locked(chunk: ScheduleChunk, days: tuple[Int32, Int32], kind: Int32, rows: Int64) -> ScheduleRows:
     actual_day, actual_second = parse_moments(chunk.actual_send_datetime.take(rows))
+    scheduled_day = _lenient(chunk.scheduled_send_date, days[1], rows)
     return ScheduleRows(
         row_id=chunk.row_id[rows],
         contact_id=chunk.contact_id[rows],
         instance_id=chunk.campaign_instance_id[rows],
         parent_id=chunk.parent_schedule_id[rows],
-        event_day=event_day,
+        event_day=_lenient(chunk.event_date, days[0], rows),
         send_day=np.where(actual_day != NO_DAY, actual_day, scheduled_day).astype(np.int32),
         send_second=np.where(actual_day != NO_DAY, actual_second, 0).astype(np.int32),
         kind=kind[rows],
     )
+
+
+def _lenient(dates: TextColumn, exact: Int32, rows: Int64) -> Int32:
+    """Return the days of some rows as R21 reads them, given those that are exact dates."""
+    days = exact[rows]
+    odd = np.flatnonzero(days == NO_DAY)
+    if len(odd):
+        days[odd], _ = parse_dates(dates.take(rows[odd]))
+    return days
 
 
 def null_to_zero(ids: Int64) -> Int64:

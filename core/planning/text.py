@@ -1,16 +1,16 @@
-"""Judging text in columns: e-mail addresses (R20), dates (R21), ZIP codes and states (R22, R23), timestamps (R82).
+"""Judging text in columns: e-mail addresses (R20), ZIP codes and states (R22, R23). Dates are in ``text_dates``.
 
-Every function takes a TextColumn and gives one entry per row. Nothing loops over rows: a loop, where there is one, runs
-over the positions of a value.
+Every function takes a TextColumn and gives one entry per row. Nothing loops over ordinary rows: values that are written
+as they should be are judged eight or more bytes at a time, and the others byte by byte.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from core.planning.calendar import day_numbers, is_leap
-from core.planning.columns import NO_DAY, Bool, Int8, Int32, Int64, TextColumn, UInt8, UInt64
+from core.planning.columns import Bool, Int8, Int32, Int64, TextColumn, UInt8, UInt64, windows
 
 _WHITE: Final = np.isin(np.arange(256), [9, 10, 11, 12, 13, 32])
 """R20: ASCII white space."""
@@ -22,14 +22,63 @@ def _table(characters: str) -> Bool:
 
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _DIGITS: Final = "0123456789"
-_IS_LETTER: Final = _table(_LETTERS)
 _IS_DIGIT: Final = _table(_DIGITS)
-_IS_LOCAL: Final = _table(_LETTERS + _DIGITS + "._%+-")
-_IS_DOMAIN: Final = _table(_LETTERS + _DIGITS + ".-")
+_LOCAL, _DOMAIN, _LETTER = np.uint8(1), np.uint8(2), np.uint8(4)
+_CLASSES: Final = (
+    _table(_LETTERS + _DIGITS + "._%+-") * _LOCAL
+    | _table(_LETTERS + _DIGITS + ".-") * _DOMAIN
+    | _table(_LETTERS) * _LETTER
+)
+"""What each byte may be in an e-mail address (R20)."""
+_EMAIL: Final = re.compile(rb"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
+_EMAIL_WINDOW: Final = 64
+_EMAIL_ROWS: Final = 8192
 
 _LOWER: Final = np.where((np.arange(256) >= 65) & (np.arange(256) <= 90), np.arange(256) + 32, np.arange(256)).astype(
     np.uint8
 )
+
+
+_UPPER: Final = np.where((np.arange(256) >= 97) & (np.arange(256) <= 122), np.arange(256) - 32, np.arange(256))
+_HIGH_BITS: Final = np.uint64(0x8080808080808080)
+
+
+def heads(column: TextColumn, size_bytes: int) -> UInt8:
+    """Return the first bytes of each value, a row each, and what follows where a value is shorter: look at lengths."""
+    data = column.data
+    needed = int(column.start.max(initial=0)) + size_bytes
+    if needed > len(data):
+        data = np.concatenate((data, np.zeros(needed - len(data), dtype=np.uint8)))
+    return windows(data, column.start, size_bytes)
+
+
+def word_at(head: UInt8, place: int) -> UInt64:
+    """Return the little-endian word that begins at a place of each row of ``heads``."""
+    if not len(head):
+        return np.zeros(0, dtype=np.uint64)
+    word: UInt64 = np.ndarray((len(head),), dtype="<u8", buffer=head.data, offset=place, strides=(head.shape[1],))
+    return word
+
+
+def words_like(word: UInt64, form: str) -> tuple[UInt64, UInt64]:
+    """Compare words with eight characters, of which 0 stands for any digit.
+
+    Returns the values of the digits, a byte each (0 for other characters), and not 0 where a word is not of that form.
+    """
+    value = word ^ np.uint64(int.from_bytes(form.encode(), "little"))
+    # Adding lifts a byte to its high bit where it is above 9, or above 0; a byte that overflows has its own high bit.
+    above = np.uint64(int.from_bytes(bytes(0x76 if c == "0" else 0x7F for c in form), "little"))
+    return value, (value + above | value) & _HIGH_BITS
+
+
+def eight_digits(digits: UInt64) -> UInt64:
+    """Return the value of eight decimal digits per word, the first digit in the lowest byte: pairs, fours, eight."""
+    pairs = digits * np.uint64(10) + (digits >> np.uint64(8))
+    mask = np.uint64(0x000000FF000000FF)
+    even = (pairs & mask) * np.uint64(0x000F424000000064)
+    odd = ((pairs >> np.uint64(16)) & mask) * np.uint64(0x0000271000000001)
+    value: UInt64 = (even + odd) >> np.uint64(32)
+    return value
 
 
 def byte_at(column: TextColumn, position: int) -> UInt8:
@@ -49,13 +98,19 @@ def lengths(column: TextColumn) -> Int64:
 
 def strip(column: TextColumn) -> TextColumn:
     """Remove ASCII white space at both ends (R20); moves offsets, copies no text."""
+    if not len(column.data):
+        return column
+    first, last = column.data.take(column.start, mode="clip"), column.data.take(column.end - 1, mode="clip")
+    odd = np.flatnonzero((np.minimum(first, last) <= ord(" ")) & (column.start < column.end))
+    if not len(odd):
+        return column
     start, end = column.start.copy(), column.end.copy()
-    rows = np.flatnonzero(start < end)
+    rows = odd
     while len(rows):
         rows = rows[_WHITE[column.data[start[rows]]]]
         start[rows] += 1
         rows = rows[start[rows] < end[rows]]
-    rows = np.flatnonzero(start < end)
+    rows = odd[start[odd] < end[odd]]
     while len(rows):
         rows = rows[_WHITE[column.data[end[rows] - 1]]]
         end[rows] -= 1
@@ -69,43 +124,57 @@ def is_blank(stripped: TextColumn) -> Bool:
     return blank
 
 
-def _all_in(column: TextColumn, table: Bool) -> Bool:
-    """Whether every byte of each value is in a table; looks at the few bytes of the block that are not."""
-    others = np.flatnonzero(~table[column.data])
-    free: Bool = np.searchsorted(others, column.end) == np.searchsorted(others, column.start)
-    return free
-
-
-def _last_index(column: TextColumn, byte: int) -> Int64:
-    """Return the offset in ``data`` of the last occurrence in each value, -1 where there is none."""
-    places = np.flatnonzero(column.data == byte)
-    if not len(places):
-        return np.full(len(column), -1, dtype=np.int64)
-    found = np.searchsorted(places, column.end) - 1
-    last = places[np.maximum(found, 0)]
-    return np.where((found >= 0) & (last >= column.start), last, -1)
-
-
 def is_email(stripped: TextColumn) -> Bool:
     r"""Whether each value is ``[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}`` (R20)."""
-    at = _last_index(stripped, ord("@"))
-    dot = _last_index(stripped, ord("."))
-    shape = (at > stripped.start) & (dot > at + 1) & (stripped.end - dot > 2)
-    local = TextColumn(stripped.data, stripped.start, np.where(shape, at, stripped.start), stripped.null)
-    domain = TextColumn(
-        stripped.data, np.where(shape, at + 1, stripped.start), np.where(shape, dot, stripped.start), stripped.null
+    valid = np.zeros(len(stripped), dtype=np.bool_)
+    size = lengths(stripped)
+    for first in range(0, len(stripped), _EMAIL_ROWS):
+        rows = slice(first, first + _EMAIL_ROWS)
+        width = 32 if int(size[rows].max()) <= 32 else _EMAIL_WINDOW
+        head = heads(TextColumn(stripped.data, stripped.start[rows], stripped.end[rows], stripped.null[rows]), width)
+        valid[rows] = _is_short_email(head, np.minimum(size[rows], width))
+    for row in np.flatnonzero(size > _EMAIL_WINDOW).tolist():  # nobody's address, or one in many thousands
+        valid[row] = _EMAIL.fullmatch(bytes(stripped.data[stripped.start[row] : stripped.end[row]])) is not None
+    return valid & ~stripped.null
+
+
+def _is_short_email(head: UInt8, size: Int64) -> Bool:
+    """Judge values of up to 64 bytes: each is five words of bits, one bit a byte, and the pattern is arithmetic."""
+    one = np.uint64(1)
+    inside = np.where(size == _EMAIL_WINDOW, ~np.uint64(0), (one << size.astype(np.uint64)) - one)
+    classes = _CLASSES.take(head)
+    at = _bits(head == ord("@")) & inside
+    before_at = at - one  # of a single bit: all below it
+    after_at = inside & ~(at | before_at)
+    below = _fill_down(after_at & ~_bits(classes & _LETTER))
+    dot = below ^ (below >> one)  # the last byte that is no letter
+    domain = after_at & (below >> one)
+    valid: Bool = (
+        (np.bitwise_count(at) == 1)
+        & (before_at != 0)
+        & (before_at & ~_bits(classes & _LOCAL) == 0)
+        & (dot & _bits(head == ord(".")) != 0)
+        & (domain != 0)
+        & (domain & ~_bits(classes & _DOMAIN) == 0)
+        & (np.bitwise_count(after_at & ~below) >= 2)
     )
-    top = TextColumn(
-        stripped.data,
-        np.where(shape, dot + 1, stripped.start),
-        np.where(shape, stripped.end, stripped.start),
-        stripped.null,
-    )
-    valid: Bool = shape & _all_in(local, _IS_LOCAL) & _all_in(domain, _IS_DOMAIN) & _all_in(top, _IS_LETTER)
     return valid
 
 
-def _digits(column: TextColumn, first: int, count: int) -> tuple[Int32, Bool]:
+def _bits(flags: UInt8 | Bool) -> UInt64:
+    """Return one word per row, bit i for column i."""
+    packed = np.packbits(flags, axis=1, bitorder="little")
+    return packed.view(f"<u{packed.shape[1]}")[:, 0].astype(np.uint64)
+
+
+def _fill_down(bits: UInt64) -> UInt64:
+    """Set every bit below the highest one."""
+    for distance in (1, 2, 4, 8, 16, 32):
+        bits = bits | bits >> np.uint64(distance)
+    return bits
+
+
+def digits(column: TextColumn, first: int, count: int) -> tuple[Int32, Bool]:
     """Return the number in ``count`` digits from a position, and whether all of them are digits."""
     value = np.zeros(len(column), dtype=np.int32)
     valid = np.ones(len(column), dtype=np.bool_)
@@ -116,100 +185,51 @@ def _digits(column: TextColumn, first: int, count: int) -> tuple[Int32, Bool]:
     return value, valid
 
 
-_MONTH_DAYS: Final = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.int32)
-
-
-def _calendar_day(column: TextColumn) -> tuple[Int32, Bool]:
-    """Return the day number of the first ten bytes and whether they are a date of R21 (29 February reads as 28)."""
-    year, year_ok = _digits(column, 0, 4)
-    month, month_ok = _digits(column, 5, 2)
-    day, day_ok = _digits(column, 8, 2)
-    dashes = (byte_at(column, 4) == ord("-")) & (byte_at(column, 7) == ord("-"))
-    valid = year_ok & month_ok & day_ok & dashes & (year >= 1900) & (year <= 2100) & (month >= 1) & (month <= 12)
-    safe_month = np.where(valid, month, 1).astype(np.int32)
-    leap_day = (safe_month == 2) & (day == 29)
-    valid &= (day >= 1) & ((day <= _MONTH_DAYS[safe_month]) | leap_day)
-    safe_year = np.where(valid, year, 1970).astype(np.int32)
-    safe_day = np.where(valid, np.where(leap_day & ~is_leap(safe_year), 28, day), 1).astype(np.int32)
-    return day_numbers(safe_year, safe_month, safe_day), valid
-
-
-def parse_dates(column: TextColumn) -> tuple[Int32, Bool]:
-    """Return day numbers (NO_DAY where absent) and which values are bad: neither blank nor a date (R21)."""
-    stripped = strip(column)
-    present = ~is_blank(stripped)
-    days, valid = _calendar_day(stripped)
-    after = byte_at(stripped, 10)
-    valid &= present & ((lengths(stripped) == 10) | (after == ord(" ")) | (after == ord("T")))
-    return np.where(valid, days, NO_DAY).astype(np.int32), present & ~valid
-
-
-def parse_exact_dates(column: TextColumn) -> Int32:
-    """Return day numbers of values that are exactly ``YYYY-MM-DD`` and real dates, else NO_DAY."""
-    days, valid = _calendar_day(column)
-    day_text, _ = _digits(column, 8, 2)
-    exact = valid & (lengths(column) == 10) & ~column.null
-    real = exact & (day_text == _day_of_month(days))
-    return np.where(real, days, NO_DAY).astype(np.int32)
-
-
-def _day_of_month(days: Int32) -> Int32:
-    as_dates = days.astype("datetime64[D]")
-    first_of_month = as_dates.astype("datetime64[M]").astype("datetime64[D]")
-    after_first: Int32 = (as_dates - first_of_month).astype(np.int32)
-    return after_first + np.int32(1)
-
-
-def parse_moments(column: TextColumn) -> tuple[Int32, Int32]:
-    """Return (day number, second of the day) of ``YYYY-MM-DD[ T]HH:MM[:SS]...`` or a bare date, else NO_DAY (R82)."""
-    days, valid = _calendar_day(column)
-    size = lengths(column)
-    between = byte_at(column, 10)
-    hour, hour_ok = _digits(column, 11, 2)
-    minute, minute_ok = _digits(column, 14, 2)
-    second, second_ok = _digits(column, 17, 2)
-    timed = (
-        ((between == ord(" ")) | (between == ord("T")))
-        & hour_ok
-        & minute_ok
-        & (byte_at(column, 13) == ord(":"))
-        & (hour < 24)
-        & (minute < 60)
-    )
-    has_seconds = timed & (byte_at(column, 16) == ord(":")) & second_ok & (second < 60)
-    valid &= ~column.null & ((size == 10) | timed)
-    moment = np.where(timed, hour * 3600 + minute * 60 + np.where(has_seconds, second, 0), 0)
-    return np.where(valid, days, NO_DAY).astype(np.int32), np.where(valid, moment, 0).astype(np.int32)
-
-
 def parse_zip(column: TextColumn) -> Int32:
     """Return the five-digit ZIP as a number, -1 where unusable (R23)."""
+    size = lengths(column)
+    five = word_at(heads(column, 8), 0) << np.uint64(24) | np.uint64(0x303030)  # the same as eight digits
+    value, odd = words_like(five, "00000000")
+    usual = (odd == 0) & (size == 5) & ~column.null
+    zip_code = np.where(usual, eight_digits(value).view(np.int64), -1).astype(np.int32)
+    rest = np.flatnonzero(~usual & ~column.null & (size > 0))
+    if len(rest):
+        zip_code[rest] = _odd_zip(column.take(rest))
+    return zip_code
+
+
+def _odd_zip(column: TextColumn) -> Int32:
     stripped = strip(column)
     size = lengths(stripped)
-    head, head_ok = _digits(stripped, 0, 5)
-    _, tail_ok = _digits(stripped, 5, 4)
-    _, dashed_tail_ok = _digits(stripped, 6, 4)
+    head, head_ok = digits(stripped, 0, 5)
+    _, tail_ok = digits(stripped, 5, 4)
+    _, dashed_tail_ok = digits(stripped, 6, 4)
     full = head_ok & (
         (size == 5) | ((size == 9) & tail_ok) | ((size == 10) & (byte_at(stripped, 5) == ord("-")) & dashed_tail_ok)
     )
-    three, three_ok = _digits(stripped, 0, 3)
-    four, four_ok = _digits(stripped, 0, 4)
+    three, three_ok = digits(stripped, 0, 3)
+    four, four_ok = digits(stripped, 0, 4)
     zip_code = np.full(len(column), -1, dtype=np.int32)
     for fits, value in ((full, head), ((size == 3) & three_ok, three), ((size == 4) & four_ok, four)):
         zip_code[fits] = value[fits]
-    zip_code[column.null] = -1
     return zip_code
 
 
 def parse_state(column: TextColumn, state_of_pair: Int8) -> Int8:
     """Return state numbers of two-letter codes in any case (R22); ``state_of_pair`` maps 256 * first + second byte."""
-    stripped = strip(column)
-    upper = [
-        np.where((b >= 97) & (b <= 122), b - 32, b).astype(np.int64)
-        for b in (byte_at(stripped, 0), byte_at(stripped, 1))
-    ]
-    states: Int8 = state_of_pair[upper[0] * 256 + upper[1]]
-    return np.where((lengths(stripped) == 2) & ~column.null, states, np.int8(-1)).astype(np.int8)
+    size = lengths(column)
+    states = np.where((size == 2) & ~column.null, _pair_states(column, state_of_pair), np.int8(-1))
+    rest = np.flatnonzero((size > 2) & ~column.null)
+    if len(rest):
+        stripped = strip(column.take(rest))
+        states[rest] = np.where(lengths(stripped) == 2, _pair_states(stripped, state_of_pair), np.int8(-1))
+    return states
+
+
+def _pair_states(column: TextColumn, state_of_pair: Int8) -> Int8:
+    head = heads(column, 2)
+    states: Int8 = state_of_pair[_UPPER[head[:, 0]] * 256 + _UPPER[head[:, 1]]]
+    return states
 
 
 def equals_any(column: TextColumn, words: Sequence[str]) -> Bool:
@@ -229,35 +249,3 @@ def match(column: TextColumn, words: Sequence[str]) -> Int32:
             rows = rows[_LOWER[stripped.data[stripped.start[rows] + position]] == byte]
         found[rows] = number
     return found
-
-
-_HASH_STEP: Final = np.uint64(0x9E3779B97F4A7C15)
-_HASH_CHUNK_ROWS: Final = 1 << 16
-
-
-def hash_values(column: TextColumn) -> UInt64:
-    """Return a 64-bit hash of each value's bytes; NULL differs from empty. Used by digests (R96), never for identity."""
-    out = np.zeros(len(column), dtype=np.uint64)
-    for first in range(0, len(column), _HASH_CHUNK_ROWS):
-        part = slice(first, first + _HASH_CHUNK_ROWS)
-        out[part] = _hash_chunk(column.data, column.start[part], column.end[part])
-    out[column.null] = np.uint64(0x6E756C6C)
-    return out
-
-
-def _hash_chunk(data: UInt8, start: Int64, end: Int64) -> UInt64:
-    size = end - start
-    total = int(size.sum())
-    first = np.cumsum(size) - size
-    position = np.arange(total, dtype=np.int64) - np.repeat(first, size)
-    weights = mix64((np.arange(int(size.max(initial=0)), dtype=np.uint64) + np.uint64(1)) * _HASH_STEP)
-    terms = (data[np.repeat(start, size) + position].astype(np.uint64) + np.uint64(1)) * weights[position]
-    sums = np.concatenate((np.zeros(1, dtype=np.uint64), np.cumsum(terms, dtype=np.uint64)))
-    return mix64(sums[first + size] - sums[first] + size.astype(np.uint64) * _HASH_STEP)
-
-
-def mix64(z: UInt64) -> UInt64:
-    """Return the finalizer of R60: a bijection of 64-bit integers that spreads every bit."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))

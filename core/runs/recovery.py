@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from core.planning.columns import NO_DAY, TextColumn
 from core.planning.config import Config, ConfigError, IsTimezone, parse_config, row_in_force
 from core.planning.rules import FOLLOWUP_PREFIX, OWNED_STATUSES
-from core.planning.text import equals_any, parse_dates
+from core.planning.text import equals_any
+from core.planning.text_dates import parse_dates
 from core.runs.ports import ConfigRow
 
 UNSUBSCRIBED: Final = "unsubscribed"

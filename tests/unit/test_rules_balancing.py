@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from core.planning.balancing import daily_cap
-from core.planning.hashing import spread_hash
+from core.planning.hashing import mix64, spread_hash
 from core.planning.rules import SIZE_PROFILES
-from core.planning.text import mix64
 from tests.orgs import Mail, Org, effective
 
 U64 = 2**64

@@ -11,8 +11,8 @@ import pytest
 
 from core.planning.calendar import day_number
 from core.planning.diff import diff_schedule
+from core.planning.hashing import mix64
 from core.planning.plan import plan
-from core.planning.text import mix64
 from core.runs.reading import read_org
 from tests.orgs import Org
 from tests.plain_database import PlainDatabase

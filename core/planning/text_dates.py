@@ -1,0 +1,144 @@
+"""Dates (R21) and timestamps (R82) in columns of text.
+
+Nearly all of them are written alike, so a value is first held to the usual form, eight bytes at a time; the few that
+are written otherwise are judged byte by byte.
+"""
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+
+from core.planning.calendar import day_numbers, is_leap
+from core.planning.columns import NO_DAY, Bool, Int32, TextColumn, UInt8
+from core.planning.text import byte_at, digits, heads, is_blank, lengths, strip, word_at, words_like
+
+_FIRST_YEAR: Final = 1900
+_YEARS: Final = 201
+_DATE_BYTES: Final = 10
+_MOMENT_BYTES: Final = 19
+_YEAR_BITS, _MONTH_BITS, _DAY_BITS = 8, 4, 5
+
+
+@cache
+def _day_table() -> Int32:
+    """Return the day number of every (year, month, day) in one index; 29 February of other years is 28 February (R21)."""
+    year = np.arange(_FIRST_YEAR, _FIRST_YEAR + _YEARS, dtype=np.int32)[:, None, None]
+    month = np.arange(1, 13, dtype=np.int32)[:, None]
+    day = np.arange(1, 32, dtype=np.int32)
+    leap_day = (month == 2) & (day == 29)
+    real = (day <= _MONTH_DAYS[month]) | leap_day
+    read = np.where(leap_day & ~is_leap(year), np.int32(28), day).astype(np.int32)
+    table = np.full((_YEARS, 1 << _MONTH_BITS, 1 << _DAY_BITS), NO_DAY, dtype=np.int32)
+    table[:, 1:13, 1:] = np.where(real, day_numbers(year, month, read), NO_DAY)
+    table.flags.writeable = False
+    return table.reshape(-1)
+
+
+@cache
+def _real_day_table() -> Int32:
+    """Return the same with real dates only."""
+    table = _day_table().reshape(_YEARS, 1 << _MONTH_BITS, 1 << _DAY_BITS).copy()
+    leap = is_leap(np.arange(_FIRST_YEAR, _FIRST_YEAR + _YEARS, dtype=np.int32))
+    table[~leap, 2, 29] = NO_DAY
+    table.flags.writeable = False
+    return table.reshape(-1)
+
+
+def _usual_dates(head: UInt8, table: Int32) -> Int32:
+    """Return the day numbers of windows that begin with ``YYYY-MM-DD``, NO_DAY for others."""
+    first, odd_first = words_like(word_at(head, 0), "0000-00-")
+    last, odd_last = words_like(word_at(head, 2), "00-00-00")
+    first = first * np.uint64(10) + (first >> np.uint64(8))  # bytes 0: the century
+    last = last * np.uint64(10) + (last >> np.uint64(8))  # bytes 0, 3 and 6: year of the century, month, day
+    byte = np.uint64(0xFF)
+    year = (first & byte) * np.uint64(100) + (last & byte) - np.uint64(_FIRST_YEAR)
+    month, day = last >> np.uint64(24) & byte, last >> np.uint64(48) & byte
+    # Any number out of its range has a bit above those of the index: one look for all of them.
+    out = (month >> np.uint64(_MONTH_BITS)) | (day >> np.uint64(_DAY_BITS)) | odd_first | odd_last
+    usual = (out == 0) & (year < _YEARS)
+    index = (year << np.uint64(_MONTH_BITS) | month) << np.uint64(_DAY_BITS) | day
+    return table[np.where(usual, index, 0).view(np.int64)]
+
+
+_MONTH_DAYS: Final = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.int32)
+
+
+def _calendar_day(column: TextColumn) -> tuple[Int32, Bool]:
+    """Return the day number of the first ten bytes and whether they are a date of R21 (29 February reads as 28)."""
+    year, year_ok = digits(column, 0, 4)
+    month, month_ok = digits(column, 5, 2)
+    day, day_ok = digits(column, 8, 2)
+    dashes = (byte_at(column, 4) == ord("-")) & (byte_at(column, 7) == ord("-"))
+    valid = year_ok & month_ok & day_ok & dashes & (year >= 1900) & (year <= 2100) & (month >= 1) & (month <= 12)
+    safe_month = np.where(valid, month, 1).astype(np.int32)
+    leap_day = (safe_month == 2) & (day == 29)
+    valid &= (day >= 1) & ((day <= _MONTH_DAYS[safe_month]) | leap_day)
+    safe_year = np.where(valid, year, 1970).astype(np.int32)
+    safe_day = np.where(valid, np.where(leap_day & ~is_leap(safe_year), 28, day), 1).astype(np.int32)
+    return day_numbers(safe_year, safe_month, safe_day), valid
+
+
+def parse_dates(column: TextColumn) -> tuple[Int32, Bool]:
+    """Return day numbers (NO_DAY where absent) and which values are bad: neither blank nor a date (R21)."""
+    usual = ~column.null & (lengths(column) == _DATE_BYTES)
+    days = np.where(usual, _usual_dates(heads(column, 16), _day_table()), np.int32(NO_DAY))
+    bad = np.zeros(len(column), dtype=np.bool_)
+    rest = np.flatnonzero((days == NO_DAY) & (column.start < column.end) & ~column.null)
+    if len(rest):
+        days[rest], bad[rest] = _odd_dates(column.take(rest))
+    return days, bad
+
+
+def _odd_dates(column: TextColumn) -> tuple[Int32, Bool]:
+    stripped = strip(column)
+    present = ~is_blank(stripped)
+    days, valid = _calendar_day(stripped)
+    after = byte_at(stripped, 10)
+    valid &= present & ((lengths(stripped) == 10) | (after == ord(" ")) | (after == ord("T")))
+    return np.where(valid, days, NO_DAY).astype(np.int32), present & ~valid
+
+
+def parse_exact_dates(column: TextColumn) -> Int32:
+    """Return day numbers of values that are exactly ``YYYY-MM-DD`` and real dates, else NO_DAY."""
+    exact = ~column.null & (lengths(column) == _DATE_BYTES)
+    return np.where(exact, _usual_dates(heads(column, 16), _real_day_table()), np.int32(NO_DAY))
+
+
+def parse_moments(column: TextColumn) -> tuple[Int32, Int32]:
+    """Return (day number, second of the day) of ``YYYY-MM-DD[ T]HH:MM[:SS]...`` or a bare date, else NO_DAY (R82)."""
+    head = heads(column, 24)
+    days = _usual_dates(head, _day_table())
+    clock, odd = words_like(word_at(head, 11), "00:00:00")
+    clock = clock * np.uint64(10) + (clock >> np.uint64(8))
+    hour, minute, second = ((clock >> np.uint64(place) & np.uint64(0xFF)).astype(np.int32) for place in (0, 24, 48))
+    between = head[:, _DATE_BYTES]
+    usual = (odd == 0) & (hour < 24) & (minute < 60) & (second < 60) & ((between == ord(" ")) | (between == ord("T")))
+    usual &= ~column.null & (lengths(column) >= _MOMENT_BYTES) & (days != NO_DAY)
+    days = np.where(usual, days, np.int32(NO_DAY))
+    seconds = np.where(usual, hour * 3600 + minute * 60 + second, 0).astype(np.int32)
+    rest = np.flatnonzero(~usual & ~column.null & (lengths(column) >= _DATE_BYTES))
+    if len(rest):
+        days[rest], seconds[rest] = _odd_moments(column.take(rest))
+    return days, seconds
+
+
+def _odd_moments(column: TextColumn) -> tuple[Int32, Int32]:
+    days, valid = _calendar_day(column)
+    size = lengths(column)
+    between = byte_at(column, 10)
+    hour, hour_ok = digits(column, 11, 2)
+    minute, minute_ok = digits(column, 14, 2)
+    second, second_ok = digits(column, 17, 2)
+    timed = (
+        ((between == ord(" ")) | (between == ord("T")))
+        & hour_ok
+        & minute_ok
+        & (byte_at(column, 13) == ord(":"))
+        & (hour < 24)
+        & (minute < 60)
+    )
+    has_seconds = timed & (byte_at(column, 16) == ord(":")) & second_ok & (second < 60)
+    valid &= ~column.null & ((size == 10) | timed)
+    moment = np.where(timed, hour * 3600 + minute * 60 + np.where(has_seconds, second, 0), 0)
+    return np.where(valid, days, NO_DAY).astype(np.int32), np.where(valid, moment, 0).astype(np.int32)
