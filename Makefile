@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint unit bench lock clean
+.PHONY: help install install-dev demo test lint unit bench smoke lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,10 @@ test: lint unit ## everything that CI runs
 
 bench: $(VENV)/.dev ## the benchmarks of benchmarks/, as a table
 	@for program in benchmarks/bench_*.py; do $(BIN)/python $$program || exit 1; done
+
+smoke: $(VENV)/.runtime ## try the real cloud, then clean up: make smoke BUCKET=... PROJECT=...
+	@test -n "$(BUCKET)" && test -n "$(PROJECT)" || { echo "usage: make smoke BUCKET=<bucket> PROJECT=<project>"; exit 2; }
+	$(BIN)/python -m handlers.smoke --bucket "$(BUCKET)" --project "$(PROJECT)"
 
 lock: ## write the lock files anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lock

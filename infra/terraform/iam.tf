@@ -61,6 +61,26 @@ resource "google_pubsub_subscription_iam_member" "dead_letter_reader" {
   member       = google_service_account.scheduler.member
 }
 
+# `emailsched doctor` looks at how topics and subscriptions are set up; this reads no message.
+resource "google_pubsub_topic_iam_member" "look" {
+  for_each = merge(
+    { for key, topic in google_pubsub_topic.work : key => topic.name },
+    { completions = google_pubsub_topic.completions.name, dead_letters = google_pubsub_topic.dead_letters.name },
+  )
+
+  topic  = each.value
+  role   = "roles/pubsub.viewer"
+  member = google_service_account.scheduler.member
+}
+
+resource "google_pubsub_subscription_iam_member" "look" {
+  for_each = merge(local.source_subscriptions, { dead_letters = google_pubsub_subscription.dead_letters.name })
+
+  subscription = each.value
+  role         = "roles/pubsub.viewer"
+  member       = google_service_account.scheduler.member
+}
+
 # ------------------------------------------------------------------------------------------------ pushes
 
 # An identity and nothing else: it has no role anywhere, and no key. The program checks that a push comes from it.

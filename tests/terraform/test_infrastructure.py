@@ -212,6 +212,8 @@ RIGHTS = {
     "google_pubsub_subscription_iam_member.dead_letter_reader": "roles/pubsub.subscriber",
     "google_pubsub_subscription_iam_member.dead_letter_source": "roles/pubsub.subscriber",
     "google_pubsub_subscription_iam_member.consumers": "roles/pubsub.subscriber",
+    "google_pubsub_topic_iam_member.look": "roles/pubsub.viewer",
+    "google_pubsub_subscription_iam_member.look": "roles/pubsub.viewer",
     "google_service_account_iam_member.push_tokens": "roles/iam.serviceAccountTokenCreator",
     "google_kms_crypto_key_iam_member.services": "roles/cloudkms.cryptoKeyEncrypterDecrypter",
 }
