@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Final
 
 from core.runs.errors import ErrorCode, OrgError
+from handlers.fleet_watch import FleetWatch
 from handlers.process import Process
 from infra.metrics import CONTENT_TYPE
 from infra.settings import Settings
@@ -34,6 +35,7 @@ def bind(settings: Settings) -> socket.socket | None:
 
 def serve_metrics(listener: socket.socket, process: Process) -> None:
     """Answer ``GET /metrics`` on a bound socket, in a thread that ends with the process."""
+    watch = FleetWatch(process)
 
     class Handler(BaseHTTPRequestHandler):
         timeout = _REQUEST_TIMEOUT_SECONDS
@@ -43,6 +45,7 @@ def serve_metrics(listener: socket.socket, process: Process) -> None:
             if runtime is None or self.path.partition("?")[0] != "/metrics":
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
+            watch.scraped()
             body = runtime.observer.exposition(runtime.app.service)
             self.send_response(HTTPStatus.OK)
             self.send_header("Content-Type", CONTENT_TYPE)

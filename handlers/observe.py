@@ -2,11 +2,15 @@
 
 import threading
 from collections import deque
+from datetime import datetime
 from typing import Final, get_args
 
-from core.planning.reasons import REASON_TEXTS
+from core.planning.reasons import CAMPAIGN_ISSUES, CONTACT_ISSUES, REASON_TEXTS
+from core.runs.errors import ErrorCode
 from core.runs.service import Handled, Service
+from core.runs.warnings import WARNINGS
 from events.payloads import RunCompleted
+from infra.fleet import Fleet
 from infra.metrics import Metrics, Step
 
 _SHARED_RUNS_MAX: Final = 1024
@@ -21,19 +25,26 @@ def skip_kind(reason: str) -> str:
 
 SKIP_KINDS: Final = (*sorted({skip_kind(text) for text in REASON_TEXTS}), _OTHER)
 """The closed list of labels; ``other`` is a reason that this version of the program does not know."""
+ERROR_CODES: Final = tuple(code.value for code in ErrorCode)
+WARNING_CODES: Final = (*WARNINGS, _OTHER)
+ISSUE_CODES: Final = (*CONTACT_ISSUES, *CAMPAIGN_ISSUES, _OTHER)
 
 
 class Observer:
     """Counts messages and runs; safe to call from many threads. Events that shared a run count it once."""
 
     def __init__(self) -> None:
-        self._metrics = Metrics(SKIP_KINDS)
+        self._metrics = Metrics(
+            SKIP_KINDS, error_codes=ERROR_CODES, warning_codes=WARNING_CODES, issue_codes=ISSUE_CODES
+        )
         self._lock = threading.Lock()
         self._counted: deque[RunCompleted] = deque(maxlen=_SHARED_RUNS_MAX)
 
     def handled(self, handled: Handled) -> None:
         """Record what became of one event."""
         completed = handled.completed
+        if handled.error is not None:
+            self._metrics.failed(handled.error.code.value)
         if handled.outcome != "done":
             self._metrics.run_finished(handled.outcome)
         elif completed is not None and completed.replayed:
@@ -41,6 +52,16 @@ class Observer:
         elif completed is not None and self._is_new(completed):
             self._metrics.run_finished("committed" if completed.changed else "unchanged")
             self._count(completed)
+
+    def fleet_seen(self, fleet: Fleet, at: datetime) -> None:
+        """Record how all orgs of the bucket are."""
+        self._metrics.orgs_seen(
+            orgs=fleet.orgs,
+            failed=fleet.failed,
+            silent=fleet.silent,
+            oldest_age_seconds=fleet.oldest_age_seconds,
+            at_timestamp_seconds=at.timestamp(),
+        )
 
     def exposition(self, service: Service | None) -> bytes:
         """Return all series in Prometheus' text format, the gauges as they stand now."""
@@ -75,3 +96,8 @@ class Observer:
         for reason, mails in completed.skipped_by_reason.items():
             kind = skip_kind(reason)
             metrics.skipped(kind if kind in SKIP_KINDS else _OTHER, mails)
+        for code, issues in completed.issues_by_code.items():
+            metrics.issues_found(code if code in ISSUE_CODES else _OTHER, issues)
+        for code in completed.warnings:
+            metrics.warned(code if code in WARNING_CODES else _OTHER)
+        metrics.cap_exceeded(len(completed.cap_exceeded_days))

@@ -16,11 +16,10 @@ from core.planning.changes import IssueChanges, RowBatch, ScheduleChanges
 from core.planning.columns import NULL_ID, Int32, Int64
 from core.planning.snapshot import RowKind
 from core.runs.errors import ErrorCode, OrgError
+from core.runs.warnings import IDENTITY_NOT_UNIQUE
 from infra.migrations import INDEX_NAMES, missing_schedule_indexes
 
 MISSED_REASON: Final = "missed_send_date"
-IDENTITY_NOT_UNIQUE: Final = "identity_not_unique"
-"""Warning: locked rows collide in R7's identity, so the index over it could not be made unique."""
 
 _BATCH_ROWS: Final = 100_000
 _COMBINATION_BITS: Final = 20

@@ -14,10 +14,8 @@ from core.runs.ports import Clock, OrgStore
 from core.runs.reconcile import effective_config
 from events.types import OrgId
 from infra.findings import Finding, failed
+from infra.fleet import SILENT_HOURS_MAX
 from infra.status_board import StatusLine
-
-SILENT_HOURS_MAX: Final = 26
-"""A daily run and two hours: longer, and somebody's mail of today was not planned."""
 
 _PROBLEMS_MAX: Final = 20
 

@@ -4,13 +4,22 @@ Every series exists from the start with zero, so that a rate is right from the f
 "never happened" from "not running".
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 Outcome = Literal["committed", "unchanged", "duplicate", "rejected", "failed", "retry"]
-Step = Literal["wait", "lease", "sync_down", "apply", "snapshot", "plan", "check", "commit", "sync_up", "publish"]
+Step = Literal["lease", "sync_down", "apply", "plan", "commit", "sync_up", "status"]
 RowChange = Literal["inserted", "updated", "deleted", "unchanged", "missed"]
 Direction = Literal["down", "up"]
 RequestClass = Literal["a", "b", "free"]
@@ -22,13 +31,27 @@ _SECONDS_BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 30
 
 
 class Metrics:
-    """One registry and one function per thing that happens. ``skip_kinds`` is the closed list of kinds of skip reasons.
+    """One registry and one function per thing that happens; ``skip_kinds`` and the ``codes`` are closed lists.
 
     A label outside its list raises ValueError: that is a mistake in the program, and would be a series without an end.
     """
 
-    def __init__(self, skip_kinds: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        skip_kinds: Sequence[str] = (),
+        *,
+        error_codes: Sequence[str] = (),
+        warning_codes: Sequence[str] = (),
+        issue_codes: Sequence[str] = (),
+    ) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # memory, and the start time by which a restart loop is seen
+        self._errors = self._counter("emailsched_errors", "Messages that failed, by error code", "code", error_codes)
+        self._warnings = self._counter("emailsched_warnings", "Warnings of runs, by code", "code", warning_codes)
+        self._issues = self._counter("emailsched_issues", "Issues that runs found, by code", "code", issue_codes)
+        self._cap_days = Counter(
+            "emailsched_cap_exceeded_days", "Days over the daily cap that runs planned", registry=self.registry
+        )
         self._runs = self._counter("emailsched_runs", "Runs by outcome", "outcome", get_args(Outcome))
         self._rows = self._counter("emailsched_rows", "Schedule rows by change", "change", get_args(RowChange))
         self._bytes = self._counter("emailsched_bucket_bytes", "Media bytes moved", "direction", get_args(Direction))
@@ -43,7 +66,21 @@ class Metrics:
             self._steps.labels(step)
         self._waiters = Gauge("emailsched_waiters", "Messages that wait for a run", registry=self.registry)
         self._running = Gauge("emailsched_running", "Runs in progress", registry=self.registry)
+        self._orgs = Gauge("emailsched_orgs", "Orgs with a database in the bucket", registry=self.registry)
+        self._orgs_failed = Gauge("emailsched_orgs_failed", "Orgs whose last run failed", registry=self.registry)
+        self._orgs_silent = Gauge(
+            "emailsched_orgs_silent", "Orgs without a completed run for longer than a day", registry=self.registry
+        )
+        self._oldest = Gauge(
+            "emailsched_oldest_completed_run_age_seconds",
+            "Age of the last completed run of the org that has been silent longest",
+            registry=self.registry,
+        )
+        self._looked = Gauge(
+            "emailsched_orgs_looked_at_timestamp_seconds", "When the bucket was last asked", registry=self.registry
+        )
         self._labels = {
+            "code": frozenset((*error_codes, *warning_codes, *issue_codes)),
             "outcome": frozenset(get_args(Outcome)),
             "change": frozenset(get_args(RowChange)),
             "direction": frozenset(get_args(Direction)),
@@ -79,6 +116,32 @@ class Metrics:
     def skipped(self, kind: str, mails: int) -> None:
         """Count mails that were not scheduled, by the kind of the reason."""
         self._skips.labels(self._known("kind", kind)).inc(mails)
+
+    def failed(self, code: str) -> None:
+        """Count a message that a run could not carry."""
+        self._errors.labels(self._known("code", code)).inc()
+
+    def warned(self, code: str) -> None:
+        """Count a warning of a run."""
+        self._warnings.labels(self._known("code", code)).inc()
+
+    def issues_found(self, code: str, issues: int) -> None:
+        """Count issues of contacts and campaigns that a run found."""
+        self._issues.labels(self._known("code", code)).inc(issues)
+
+    def cap_exceeded(self, days: int) -> None:
+        """Count days over the cap that a run planned."""
+        self._cap_days.inc(days)
+
+    def orgs_seen(
+        self, *, orgs: int, failed: int, silent: int, oldest_age_seconds: float | None, at_timestamp_seconds: float
+    ) -> None:
+        """Say how all orgs of the bucket are, whichever machine runs them; ``None``: no org has completed a run."""
+        self._orgs.set(orgs)
+        self._orgs_failed.set(failed)
+        self._orgs_silent.set(silent)
+        self._oldest.set(math.nan if oldest_age_seconds is None else oldest_age_seconds)
+        self._looked.set(at_timestamp_seconds)
 
     def waiting(self, messages: int) -> None:
         """Say how many messages wait now."""

@@ -20,6 +20,10 @@ SIZE_BYTES_MAX: Final = 64 * 1024
 ORGS_MAX: Final = 10_000
 """Statuses that are read for a list."""
 
+OUTCOME_KEY: Final = "outcome"
+COMPLETED_KEY: Final = "lastcompletedat"
+"""Metadata of a status object: RFC 3339, absent where it is not known that a run ever completed."""
+
 _SUFFIX: Final = ".json"
 _READERS: Final = 8
 _DATABASES: Final = "org-data/"
@@ -48,8 +52,17 @@ class BucketStatusBoard:
     def post(self, status: OrgStatus, transfer: Transfer) -> None:
         """Write whatever is there now: the last one wins."""
         CountedBucket(self._bucket, transfer).write(
-            _name(parse_org_id(status.org_id)), msgspec.json.encode(status), if_generation_match=None, metadata={}
+            _name(parse_org_id(status.org_id)),
+            msgspec.json.encode(status),
+            if_generation_match=None,
+            metadata=_in_short(status),
         )
+
+
+def _in_short(status: OrgStatus) -> dict[str, str]:
+    """What a listing of all statuses tells, so that nobody has to read each of them."""
+    completed_at = status.last_completed_at
+    return {OUTCOME_KEY: status.outcome, **({} if completed_at is None else {COMPLETED_KEY: completed_at.isoformat()})}
 
 
 class StatusLine(NamedTuple):

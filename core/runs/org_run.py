@@ -23,6 +23,7 @@ from core.runs.ports import (
     WorkingCopy,
 )
 from core.runs.status_board import StatusBoard, post_completed, version_facts
+from core.runs.warnings import OBJECT_REPLACED
 from events.encode import encode
 from events.ids import completion_id
 from events.payloads import RequestCounts, RunCompleted
@@ -236,7 +237,7 @@ def _first_publication(planned: RunCompleted, account: _Account, copy: WorkingCo
         requests=RequestCounts(a=transfer.requests_class_a, b=transfer.requests_class_b),
         pages_changed=transfer.pages_changed,
         durations_seconds={name: round(seconds, 3) for name, seconds in account.steps.seconds.items()},
-        warnings=(*warnings, "object_replaced") if copy.object_replaced else warnings,
+        warnings=(*warnings, OBJECT_REPLACED) if copy.object_replaced else warnings,
     )
 
 

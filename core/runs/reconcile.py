@@ -19,6 +19,7 @@ from core.runs.planning_date import own_date, require_committable, require_plann
 from core.runs.ports import Checkpoint, Clock, Commit, Journal, OrgDatabase, StoredRun
 from core.runs.reading import Reading, read_org
 from core.runs.summary import Volumes, issue_counts, run_counts, volumes
+from core.runs.warnings import AS_OF_FORCED, SCHEDULE_EDITED
 from events.encode import encode_data
 from events.payloads import EventRef, RunChecksums, RunCompleted
 from events.types import EventKey, OrgId
@@ -107,7 +108,7 @@ def reconcile(
     last = db.last_checkpoint()
     before = digest.hex_digest(difference.before + applied.taken)
     if last is not None and last.schedules_after_checksum not in {None, before}:
-        warnings = (*warnings, "schedule_edited")
+        warnings = (*warnings, SCHEDULE_EDITED)
     volume = volumes(planned.rows)
     completed = _completed(order, config, today, reading, planned, difference, volume, changed=changed)
     completed = replace(
@@ -148,7 +149,7 @@ def planning_date(db: OrgDatabase, order: Order, config: Config, clock: Clock) -
         except OrgError:
             if not order.force:
                 raise
-            return today, ("as_of_forced",)
+            return today, (AS_OF_FORCED,)
     return today, ()
 
 

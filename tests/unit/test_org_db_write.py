@@ -11,8 +11,9 @@ from core.planning.changes import RowBatch, ScheduleChanges
 from core.planning.columns import NULL_ID
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.ports import StoredRun
+from core.runs.warnings import IDENTITY_NOT_UNIQUE
 from events.types import EventKey
-from infra.bulk_write import IDENTITY_NOT_UNIQUE, day_text
+from infra.bulk_write import day_text
 from tests.unit.org_samples import (
     BIRTHDAY,
     BLAST,

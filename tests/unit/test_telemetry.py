@@ -207,7 +207,12 @@ def test_people_get_a_form_of_their_own() -> None:
 
 
 def test_metrics_start_at_zero_and_count() -> None:
-    metrics = Metrics(skip_kinds=("exclusion_window",))
+    metrics = Metrics(
+        skip_kinds=("exclusion_window",),
+        error_codes=("disk_full",),
+        warning_codes=("as_of_forced",),
+        issue_codes=("bad",),
+    )
     before = metrics.exposition().decode()
     assert 'emailsched_runs_total{outcome="failed"} 0.0' in before
     metrics.run_finished("failed")
@@ -217,6 +222,11 @@ def test_metrics_start_at_zero_and_count() -> None:
     metrics.conflict()
     metrics.skipped("exclusion_window", 3)
     metrics.step_took("plan", 0.2)
+    metrics.failed("disk_full")
+    metrics.warned("as_of_forced")
+    metrics.issues_found("bad", 5)
+    metrics.cap_exceeded(2)
+    metrics.orgs_seen(orgs=9, failed=1, silent=2, oldest_age_seconds=60.5, at_timestamp_seconds=1e9)
     metrics.waiting(4)
     metrics.running(1)
     after = metrics.exposition().decode()
@@ -228,6 +238,17 @@ def test_metrics_start_at_zero_and_count() -> None:
         "emailsched_conflicts_total 1.0",
         'emailsched_skips_total{kind="exclusion_window"} 3.0',
         'emailsched_step_seconds_bucket{le="0.3",step="plan"} 1.0',
+        'emailsched_errors_total{code="disk_full"} 1.0',
+        'emailsched_warnings_total{code="as_of_forced"} 1.0',
+        'emailsched_issues_total{code="bad"} 5.0',
+        "emailsched_cap_exceeded_days_total 2.0",
+        "emailsched_orgs 9.0",
+        "emailsched_orgs_failed 1.0",
+        "emailsched_orgs_silent 2.0",
+        "emailsched_oldest_completed_run_age_seconds 60.5",
+        "emailsched_orgs_looked_at_timestamp_seconds 1e+09",
+        "process_resident_memory_bytes ",
+        "process_start_time_seconds ",
         "emailsched_waiters 4.0",
         "emailsched_running 1.0",
     ):
