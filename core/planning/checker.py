@@ -7,20 +7,17 @@ before it and to the one after it. Double-entry bookkeeping, not duplication: te
 to each other and shows that a shift by one day in either is caught.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.planning.columns import NO_DAY, NULL_ID, Bool, Int32, Int64
+from core.planning.columns import NO_DAY, NULL_ID, Bool, Int8, Int32, Int64, parts_of
 from core.planning.config import Config
 from core.planning.contacts import Contacts
 from core.planning.rows import PlannedRows
 from core.planning.rules import CAMPAIGN_PREFIX, STATE_CODES, StateRule
-
-Dates = NDArray[np.datetime64]
 
 
 class Line(NamedTuple):
@@ -52,6 +49,12 @@ LINES: Final[dict[str, Line]] = {
 
 _AGE_LIMIT: Final = 76
 
+_MONTHS: Final = np.arange("1800-01", "2401-01", dtype="datetime64[M]")
+_FIRST_MONTH: Final = int(_MONTHS[0].astype(np.int64))
+"""Divisible by 12: a January."""
+_MONTH_STARTS: Final = _MONTHS.astype("datetime64[D]").astype(np.int32)
+_MONTH_LENGTHS: Final = np.diff(_MONTH_STARTS, append=_MONTH_STARTS[-1:])
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -74,30 +77,35 @@ def check_rows(
     ``bypass_instance_ids`` are the campaign instances whose mail does not respect windows (R53); only campaign mail can
     be theirs: follow-ups of such campaigns respect windows (R84).
     """
-    judged = np.flatnonzero(_respects(rows, bypass_instance_ids))
-    contact = contacts.index_of(rows.contact_id[judged])
-    day = rows.send_day[judged]
+    limits = _Limits.of(config)
+    standing = np.array([k.status == "pre-scheduled" for k in rows.kinds] or [False], dtype=np.bool_)
+    campaign = np.array([k.email_type.startswith(CAMPAIGN_PREFIX) for k in rows.kinds] or [False], dtype=np.bool_)
+    bypassing = np.isin(rows.links.instance_id, list(bypass_instance_ids) or [NULL_ID])
     found: list[Violation] = []
-    found += _violations(rows, judged[contact < 0], "R24 not a contact")
-    known = contact >= 0
-    judged, contact, day = judged[known], contact[known], day[known]
-    found += _violations(rows, judged[~contacts.schedulable[contact]], "R24 not to be written to")
-    found += _violations(rows, judged[contacts.state[contact] < 0], "R25 state unknown")
-    for number, code in enumerate(STATE_CODES):
-        line = _line(config, code)
-        here = np.flatnonzero(contacts.state[contact] == number)
-        if line is None or not len(here):
-            continue
-        forbidden = _forbidden(line, config, code, contacts, contact[here], day[here])
-        found += _violations(rows, judged[here[forbidden]], f"R40 {code} {line.anchor}")
+    for part in parts_of(len(rows)):
+        kind = rows.kind[part]
+        judged = np.flatnonzero(standing[kind] & ~(campaign[kind] & bypassing[rows.link[part]])) + part.start
+        found += _check(rows.take(judged), contacts, limits, holds=config.missing_window_date_policy == "hold")
     return found
 
 
-def _respects(rows: PlannedRows, bypass_instance_ids: Collection[int]) -> Bool:
-    standing = np.array([k.status == "pre-scheduled" for k in rows.kinds] or [False], dtype=np.bool_)[rows.kind]
-    campaign = np.array([k.email_type.startswith(CAMPAIGN_PREFIX) for k in rows.kinds] or [False], dtype=np.bool_)
-    bypass = campaign[rows.kind] & np.isin(rows.instance_id, list(bypass_instance_ids) or [NULL_ID])
-    return np.asarray(standing & ~bypass, dtype=np.bool_)
+def _check(mails: PlannedRows, contacts: Contacts, limits: "_Limits", *, holds: bool) -> list[Violation]:
+    """Look at mails that respect windows."""
+    contact = mails.contact if mails.contact_ids is contacts.contact_id else contacts.index_of(mails.contact_id)
+    found = _violations(mails, contact < 0, "R24 not a contact")
+    if found:
+        mails, contact = mails.take(np.flatnonzero(contact >= 0)), contact[contact >= 0]
+    found += _violations(mails, ~contacts.schedulable[contact], "R24 not to be written to")
+    state = contacts.state[contact]
+    found += _violations(mails, state < 0, "R25 state unknown")
+    ruled = np.flatnonzero(limits.has_line[state])
+    forbidden = _forbidden(limits, state[ruled], contact[ruled], mails.send_day[ruled], contacts, holds=holds)
+    bad, state = ruled[forbidden], state[ruled[forbidden]]
+    for number in np.unique(state).tolist():
+        here = np.zeros(len(mails), dtype=np.bool_)
+        here[bad[state == number]] = True
+        found += _violations(mails, here, f"R40 {STATE_CODES[number]} {limits.lines[number].anchor}")
+    return found
 
 
 def _line(config: Config, code: str) -> Line | None:
@@ -119,55 +127,87 @@ def _own_line(own: StateRule) -> Line | None:
     return Line(anchor, own.days_before, own.days_after, own.age_76_plus)
 
 
-def _forbidden(line: Line, config: Config, code: str, contacts: Contacts, contact: Int64, day: Int32) -> Bool:
-    if line.anchor == "always":
-        return np.ones(len(contact), dtype=np.bool_)
-    anchor_day = (contacts.birth_day if line.anchor.startswith("birth") else contacts.effective_day)[contact]
-    missing = anchor_day == NO_DAY
-    anchor = np.where(missing, 0, anchor_day).astype("datetime64[D]")
-    if line.anchor.endswith("month"):
-        anchor = anchor.astype("datetime64[M]").astype("datetime64[D]")
-    buffer = (config.state_buffers or {}).get(code, config.pre_exclusion_buffer_days)
-    date = day.astype("datetime64[D]")
-    since, until = _distances(anchor, date)
-    inside = (since <= line.after) | (until <= line.before + buffer)  # R42
-    forbidden = np.where(missing, config.missing_window_date_policy == "hold", inside)  # R44
-    if line.age_limit:
-        birth = contacts.birth_day[contact]
-        limit = _in_year(birth.astype("datetime64[D]"), _year(birth.astype("datetime64[D]")) + _AGE_LIMIT)
-        forbidden = forbidden | ((birth != NO_DAY) & (date >= limit))  # R45
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The lines in force as columns over state numbers, with an empty one at the end for an unknown state."""
+
+    lines: Mapping[int, Line]
+    has_line: Bool
+    always: Bool
+    by_birth: Bool
+    from_month: Bool
+    before: Int32
+    """Buffer included (R42)."""
+    after: Int32
+    age_limit: Bool
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Tabulate the lines in force."""
+        of_state = [_line(config, code) for code in STATE_CODES]
+        own, usual = config.state_buffers or {}, config.pre_exclusion_buffer_days
+        lines = [line or Line("nothing") for line in (*of_state, None)]
+        before = [line.before + own.get(code, usual) for line, code in zip(lines, (*STATE_CODES, ""), strict=True)]
+        return cls(
+            lines={number: line for number, line in enumerate(of_state) if line is not None},
+            has_line=np.array([line is not None for line in (*of_state, None)], dtype=np.bool_),
+            always=np.array([line.anchor == "always" for line in lines], dtype=np.bool_),
+            by_birth=np.array([line.anchor.startswith("birth") for line in lines], dtype=np.bool_),
+            from_month=np.array([line.anchor.endswith("month") for line in lines], dtype=np.bool_),
+            before=np.array(before, dtype=np.int32),
+            after=np.array([line.after for line in lines], dtype=np.int32),
+            age_limit=np.array([line.age_limit for line in lines], dtype=np.bool_),
+        )
+
+
+def _forbidden(  # who, where, when, by which lines
+    limits: _Limits, state: Int8, contact: Int32 | Int64, day: Int32, contacts: Contacts, *, holds: bool
+) -> Bool:
+    birth = contacts.birth_day[contact]
+    anchor = np.where(limits.by_birth[state], birth, contacts.effective_day[contact])
+    missing = anchor == NO_DAY
+    month, place = _month_and_place(np.where(missing, np.int32(0), anchor))
+    place[limits.from_month[state]] = 0
+    since, until = _distances(month, place, day)
+    inside = (since <= limits.after[state]) | (until <= limits.before[state])  # R42
+    forbidden = np.where(missing, holds, inside) | limits.always[state]  # R44
+    aged = np.flatnonzero(limits.age_limit[state] & (birth != NO_DAY))
+    if len(aged):
+        month, place = _month_and_place(birth[aged])
+        forbidden[aged] |= day[aged] >= _in_year(month, place, _year(birth[aged]) + _AGE_LIMIT)  # R45
     return np.asarray(forbidden, dtype=np.bool_)
 
 
-def _distances(anchor: Dates, date: Dates) -> tuple[Int64, Int64]:
+def _distances(month: Int64, place: Int32, day: Int32) -> tuple[Int32, Int32]:
     """Return the days since the latest anniversary up to each date and until the earliest from it on (R30)."""
-    this_year = _in_year(anchor, _year(date))
-    later = this_year > date
-    before = np.where(later, _in_year(anchor, _year(date) - 1), this_year)
-    after = np.where(this_year < date, _in_year(anchor, _year(date) + 1), this_year)
-    return (date - before).astype(np.int64), (after - date).astype(np.int64)
+    year = _year(day)
+    this_year = _in_year(month, place, year)
+    before = np.where(this_year > day, _in_year(month, place, year - 1), this_year)
+    after = np.where(this_year < day, _in_year(month, place, year + 1), this_year)
+    return day - before, after - day
 
 
-def _year(date: Dates) -> Int64:
-    return date.astype("datetime64[Y]").astype(np.int64) + 1970
+def _year(days: Int32) -> Int64:
+    return days.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
 
 
-def _in_year(anchor: Dates, year: Int64) -> Dates:
-    """Move each date to another year; what would fall over the end of its month stays on the month's last day."""
-    month_of_anchor = anchor.astype("datetime64[M]")
-    day_in_month = (anchor - month_of_anchor.astype("datetime64[D]")).astype(np.int64)
-    month = ((year - 1970) * 12 + month_of_anchor.astype(np.int64) % 12).astype("datetime64[M]")
-    length = ((month + 1).astype("datetime64[D]") - month.astype("datetime64[D]")).astype(np.int64)
-    return np.asarray(month.astype("datetime64[D]") + np.minimum(day_in_month, length - 1), dtype="datetime64[D]")
+def _month_and_place(days: Int32) -> tuple[Int64, Int32]:
+    """Return the month of each date, from 0, and its place in the month, from 0."""
+    month = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) - _FIRST_MONTH
+    return month % 12, days - _MONTH_STARTS[month]
 
 
-def _violations(rows: PlannedRows, bad: Int64, rule: str) -> list[Violation]:
+def _in_year(month: Int64, place: Int32, year: Int64) -> Int32:
+    """Return the days with this month and place in other years; what would fall over a month's end stays on its last day."""
+    number = (year - 1970) * 12 + month - _FIRST_MONTH
+    days: Int32 = _MONTH_STARTS[number] + np.minimum(place, _MONTH_LENGTHS[number] - np.int32(1))
+    return days
+
+
+def _violations(mails: PlannedRows, bad: Bool, rule: str) -> list[Violation]:
+    wrong = mails.take(np.flatnonzero(bad))
+    columns = wrong.contact_id.tolist(), wrong.kind.tolist(), wrong.send_day.astype("datetime64[D]").tolist()
     return [
-        Violation(
-            contact_id=int(rows.contact_id[row]),
-            email_type=rows.kinds[rows.kind[row]].email_type,
-            send_date=str(rows.send_day[row].astype("datetime64[D]")),
-            rule=rule,
-        )
-        for row in bad.tolist()
+        Violation(contact_id, wrong.kinds[kind].email_type, day.isoformat(), rule)
+        for contact_id, kind, day in zip(*columns, strict=True)
     ]
