@@ -61,6 +61,7 @@ def build(settings: Settings, *, planning_processes: int = 0) -> App:
     """
     from infra.disk_space import DiskSpace
     from infra.fence import database_orgs
+    from infra.holds import BucketHolds
     from infra.mirror import MirrorSync
     from infra.rsync import find_rsync
     from infra.status_board import BucketStatusBoard
@@ -91,6 +92,7 @@ def build(settings: Settings, *, planning_processes: int = 0) -> App:
         journal=journal,
         completion_topic=settings.completion_topic,
         statuses=BucketStatusBoard(bucket),
+        holds=BucketHolds(bucket),
     )
     service = Service(ports, waiters_max=settings.max_waiters, run_slots=settings.run_slots)
     fanout = Fanout(lambda: database_orgs(bucket), _hand_on(settings, bus, clock, service), clock, journal)

@@ -10,7 +10,7 @@ from handlers.cli_changes import lent_copy
 from handlers.cli_look_output import DueMail, DueNote, DueOutput
 from handlers.cli_options import JsonOption, Target, TargetArgument, load_settings, parse_day, target_of
 from handlers.cli_output import print_json
-from handlers.cli_runs import local_world
+from handlers.cli_runs import bucket_to_look_at, local_world
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -63,7 +63,11 @@ def _due(found: Target, day: date | None, as_of: date | None, limit: int, settin
     from core.runs.claims import CLAIMABLE, refusal_of
     from core.runs.reconcile import effective_config
     from infra.due_mail import mail_of_day
+    from infra.holds import BucketHolds
 
+    on_hold = False
+    if found.file is None:
+        on_hold = BucketHolds(bucket_to_look_at(found.org_id, settings)).read().of(found.org_id) is not None
     world = local_world(settings)
     with lent_copy(found, settings) as (copy, generation):
         with closing(world.store.open(copy, found.org_id)) as db:
@@ -73,7 +77,7 @@ def _due(found: Target, day: date | None, as_of: date | None, limit: int, settin
         local = world.clock.local_now(config.timezone)
         today = as_of or local.date()
         wanted = day or today
-        refusal = refusal_of(CLAIMABLE, wanted.isoformat(), local_date=today.isoformat(), on_hold=False)
+        refusal = refusal_of(CLAIMABLE, wanted.isoformat(), local_date=today.isoformat(), on_hold=on_hold)
         mails, counts = ((), {}) if refusal else mail_of_day(copy, found.org_id, wanted.isoformat(), limit)
     notes: tuple[DueNote, ...] = () if refusal not in {"on_hold", "date_past"} else (refusal,)
     return DueOutput(

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from core.runs.holds import Hold
 from core.runs.org_status import OrgStatus
 from events.payloads import Code, Count, Generation
 
@@ -19,6 +20,9 @@ class OrgLine(Struct, frozen=True, kw_only=True):
     org_id: str
     has_database: Annotated[bool, Meta(description="False: org-data/<org>.db was deleted.")]
     status: Annotated[OrgStatus | None, Meta(description="Null: no run has left one.")]
+    hold: Annotated[
+        Hold | None, Meta(description="What holds the org, be it the hold of all orgs; null: nothing does.")
+    ]
 
 
 class StatusOutput(Struct, frozen=True, kw_only=True):
@@ -26,6 +30,7 @@ class StatusOutput(Struct, frozen=True, kw_only=True):
 
     orgs: Annotated[tuple[OrgLine, ...], Meta(description="The one whose last completed run is the oldest first.")]
     orgs_left_out: Count
+    hold_of_all_orgs: Hold | None
 
 
 class VersionLine(Struct, frozen=True, kw_only=True):

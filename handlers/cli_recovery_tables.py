@@ -39,6 +39,8 @@ def print_statuses(output: StatusOutput) -> None:
 
 def _status_cells(line: OrgLine) -> tuple[str, ...]:
     gone = [] if line.has_database else ["the database was deleted"]
+    if line.hold is not None:
+        gone.append("on hold now")
     status = line.status
     if status is None:
         return line.org_id, "never", "", "", "", "", ", ".join(["no run yet", *gone])

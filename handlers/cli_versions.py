@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.runs.errors import ErrorCode, OrgError
+from core.runs.holds import HoldList
 from events.types import OrgId
 from handlers.cli_errors import UsageError
 from handlers.cli_options import JsonOption, load_settings, org_of
@@ -45,22 +46,17 @@ def status(
     Example: emailsched status
     """
     from infra.fence import object_name
-    from infra.status_board import read_status
 
     settings = load_settings()
-    lines: tuple[StatusLine, ...]
-    if org is None:
-        lines, left_out = _statuses(settings)
-    else:
-        org_id = org_of(org, settings)
-        lines, left_out = (read_status(bucket_to_look_at(org_id, settings), org_id),), 0
-        if not lines[0].has_database and lines[0].status is None:
-            raise OrgError(ErrorCode.OBJECT_MISSING, org_id, object_name(org_id))
+    org_id = None if org is None else org_of(org, settings)
+    lines, left_out, holds = _statuses(settings) if org_id is None else _status(org_id, settings)
+    if org_id is not None and not lines[0].has_database and lines[0].status is None:
+        raise OrgError(ErrorCode.OBJECT_MISSING, org_id, object_name(org_id))
     orgs = tuple(
-        OrgLine(org_id=line.org_id, has_database=line.has_database, status=line.status)
+        OrgLine(org_id=line.org_id, has_database=line.has_database, status=line.status, hold=holds.of(line.org_id))
         for line in sorted(lines, key=_silence)
     )
-    output = StatusOutput(orgs=orgs, orgs_left_out=left_out)
+    output = StatusOutput(orgs=orgs, orgs_left_out=left_out, hold_of_all_orgs=holds.all_orgs)
     if json:
         print_json(output)
         return
@@ -201,12 +197,24 @@ def diff(org: OrgFirst, before: Generation, after: Generation, json: JsonOption 
 # ------------------------------------------------------------------------------------------------ parts
 
 
-def _statuses(settings: "Settings") -> tuple[tuple["StatusLine", ...], int]:
-    """Return the lines of all orgs; without a bucket there are none."""
+def _status(org_id: OrgId, settings: "Settings") -> tuple[tuple["StatusLine", ...], int, HoldList]:
+    """Return the line of one org, in the form of ``_statuses``."""
+    from infra.holds import BucketHolds
+    from infra.status_board import read_status
+
+    bucket = bucket_to_look_at(org_id, settings)
+    return (read_status(bucket, org_id),), 0, BucketHolds(bucket).read()
+
+
+def _statuses(settings: "Settings") -> tuple[tuple["StatusLine", ...], int, HoldList]:
+    """Return the lines of all orgs, how many were left out, and the holds; without a bucket there is nothing."""
+    from infra.holds import BucketHolds
     from infra.status_board import list_statuses
 
     bucket = bucket_of_all(settings)
-    return ((), 0) if bucket is None else list_statuses(bucket)
+    if bucket is None:
+        return (), 0, HoldList()
+    return (*list_statuses(bucket), BucketHolds(bucket).read())
 
 
 def _live(bucket: "Bucket", org_id: OrgId) -> "ObjectInfo":

@@ -119,6 +119,7 @@ class _WireJob(Struct, frozen=True):
     events: tuple[_WireEvent, ...]
     as_of: date | None
     force: bool
+    on_hold: bool
 
 
 class PeerGoneError(Exception):

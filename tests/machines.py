@@ -14,6 +14,7 @@ from core.runs.planning_job import InProcessPlanner
 from core.runs.service import Handled, Service
 from events.payloads import RunCompleted
 from events.types import RUN_REQUESTED, Event, OrgId, RunRequested
+from infra.holds import BucketHolds
 from infra.lease import BucketLease
 from infra.memory_bucket import MemoryBucket
 from infra.memory_bus import MemoryBus
@@ -63,6 +64,7 @@ class Machine:
             journal=self.journal,
             completion_topic="completions",
             statuses=BucketStatusBoard(bucket),
+            holds=BucketHolds(bucket),
         )
         self.service = Service(
             self.ports, waiters_max=service.get("waiters_max", 16), run_slots=service.get("run_slots", 2)

@@ -46,6 +46,8 @@ class ErrorCode(StrEnum):
     BACKUP_EXISTS = "backup_exists"
     PLANNER_LOST = "planner_lost"
     ORG_TOO_LARGE = "org_too_large"
+    HOLDS_UNREADABLE = "holds_unreadable"
+    TOO_MANY_HOLDS = "too_many_holds"
 
 
 class ErrorSpec(NamedTuple):
@@ -137,6 +139,10 @@ ERRORS: Final[Mapping[ErrorCode, ErrorSpec]] = MappingProxyType(
         ErrorCode.ORG_TOO_LARGE: ErrorSpec(
             "fail", "send this org's events to a larger machine, or raise the limit named if the machine bears it"
         ),
+        ErrorCode.HOLDS_UNREADABLE: ErrorSpec(
+            "retry", "delete org-control/holds.json or restore an earlier version; until then nothing is planned"
+        ),
+        ErrorCode.TOO_MANY_HOLDS: ErrorSpec("reject", "release some, or hold all orgs with `emailsched hold --all`"),
         ErrorCode.BACKUP_EXISTS: ErrorSpec("retry", "a backup of this second exists, and none is ever replaced"),
     }
 )

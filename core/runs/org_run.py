@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from msgspec.structs import replace
 
 from core.runs.errors import ErrorCode, OrgError
+from core.runs.holds import Holds
 from core.runs.planning_job import JobDone, PlanningJob, Steps
 from core.runs.ports import (
     Bus,
@@ -96,6 +97,8 @@ class Ports:
     completion_topic: str
     statuses: StatusBoard | None = None
     """None: nobody asks how the last run ended."""
+    holds: Holds | None = None
+    """None: nothing is ever on hold."""
 
 
 class _Account:
@@ -130,7 +133,8 @@ def run_org(batch: Batch, ports: Ports, *, until: float, slot: Slot) -> Mapping[
 
 
 def _attempt(batch: Batch, ports: Ports, account: _Account) -> Mapping[EventKey, RunCompleted]:
-    ports.journal.info("sync_down", org_id=batch.org_id)
+    on_hold = ports.holds is not None and ports.holds.is_held(batch.org_id, account.transfer)
+    ports.journal.info("sync_down", org_id=batch.org_id, on_hold=on_hold)
     with account.step("sync_down"):
         copy = ports.sync.down(batch.org_id, create=batch.create, transfer=account.transfer)
     try:
@@ -143,7 +147,7 @@ def _attempt(batch: Batch, ports: Ports, account: _Account) -> Mapping[EventKey,
         )
         if copy.object_replaced:
             ports.journal.warning("object_replaced", org_id=batch.org_id, generation=copy.generation)
-        done = ports.planner.carry_out(_job(batch, copy), copy.lock)
+        done = ports.planner.carry_out(_job(batch, copy, on_hold=on_hold), copy.lock)
         for name, seconds in done.seconds.items():
             account.steps.add(name, seconds)
         completions = dict(done.known)
@@ -158,7 +162,7 @@ def _attempt(batch: Batch, ports: Ports, account: _Account) -> Mapping[EventKey,
         ports.sync.done(copy)
 
 
-def _job(batch: Batch, copy: WorkingCopy) -> PlanningJob:
+def _job(batch: Batch, copy: WorkingCopy, *, on_hold: bool) -> PlanningJob:
     return PlanningJob(
         org_id=batch.org_id,
         file=copy.file,
@@ -166,6 +170,7 @@ def _job(batch: Batch, copy: WorkingCopy) -> PlanningJob:
         events=batch.events,
         as_of=batch.as_of,
         force=batch.force,
+        on_hold=on_hold,
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from core.runs.changes import apply_events
 from core.runs.errors import ErrorCode, OrgError
+from core.runs.held_run import ON_HOLD, Recorded, record_only
 from core.runs.ports import Clock, Journal, OrgDatabase, OrgStore, StoredRun
 from core.runs.reconcile import Order, Reconciled, reconcile
 from events.ids import run_id
@@ -31,6 +32,8 @@ class PlanningJob:
     events: tuple[Event, ...]
     as_of: date | None = None
     force: bool = False
+    on_hold: bool = False
+    """Keep what the events say, plan nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +126,17 @@ def _run(
         force=job.force,
     )
     with steps.step("apply"):
-        applied = apply_events(db, events, steps.clock, on_hold=False)
+        applied = apply_events(db, events, steps.clock, on_hold=job.on_hold)
     if applied.written:
         journal.info("applied", org_id=order.org_id, run_id=order.run_id, events=len(events))
+    written = migrated or applied.written
+    result: Reconciled | Recorded
     with steps.step("plan"):
-        written = migrated or applied.written
-        result = reconcile(db, order, steps.clock, journal, written=written, applied=applied)
-    _journal_plan(result, journal)
+        if job.on_hold:
+            result = record_only(db, order, steps.clock, written=written, applied=applied)
+        else:
+            result = reconcile(db, order, steps.clock, journal, written=written, applied=applied)
+    _journal_plan(result.completed, journal)
     if result.changed:
         with steps.step("commit"):
             for warning in db.write(result.commit):
@@ -138,10 +145,9 @@ def _run(
     return result.completed
 
 
-def _journal_plan(result: Reconciled, journal: Journal) -> None:
-    completed = result.completed
+def _journal_plan(completed: RunCompleted, journal: Journal) -> None:
     journal.info(
-        "planned",
+        "recorded" if ON_HOLD in completed.warnings else "planned",
         org_id=completed.org_id,
         run_id=completed.run_id,
         changed=completed.changed,

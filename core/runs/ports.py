@@ -221,7 +221,7 @@ class Checkpoint:
     config_hash: str
     contacts_checksum: str
     schedules_before_checksum: str
-    schedules_after_checksum: str
+    schedules_after_checksum: str | None  # None: nothing was planned, and the next run compares with nothing
     contacts_processed: int
     contacts_invalid: int
     emails_scheduled: int

@@ -122,7 +122,7 @@ def reconcile(
     commit = Commit(
         schedule=difference.changes,
         issues=issues,
-        checkpoint=_checkpoint(completed, started, clock.now_utc()),
+        checkpoint=checkpoint_of(completed, started, clock.now_utc()),
         run=StoredRun(order.run_id, encode_data(completed)),
         event_keys=order.event_keys,
         change_log_ids=change_log_ids,
@@ -195,7 +195,8 @@ def _completed(  # everything that a completion is made of
     )
 
 
-def _checkpoint(completed: RunCompleted, started: datetime, finished: datetime) -> Checkpoint:
+def checkpoint_of(completed: RunCompleted, started: datetime, finished: datetime) -> Checkpoint:
+    """Return the row that says what a run did (R96); a checksum that is not known is none."""
     counts = completed.counts
     return Checkpoint(
         run_timestamp=started.strftime(TIMESTAMP_FORMAT),
@@ -204,7 +205,7 @@ def _checkpoint(completed: RunCompleted, started: datetime, finished: datetime) 
         config_hash=completed.config_hash,
         contacts_checksum=completed.checksums.contacts,
         schedules_before_checksum=completed.checksums.schedules_before,
-        schedules_after_checksum=completed.checksums.schedules_after,
+        schedules_after_checksum=completed.checksums.schedules_after or None,
         contacts_processed=counts.contacts,
         contacts_invalid=counts.contacts_invalid,
         emails_scheduled=counts.emails_scheduled,

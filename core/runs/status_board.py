@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from core.runs.errors import ErrorCode, OrgError
+from core.runs.held_run import ON_HOLD
 from core.runs.org_status import OrgStatus
 from core.runs.ports import Clock, Journal, Transfer
 from events.payloads import RequestCounts, RunCompleted
@@ -44,7 +45,7 @@ def post_completed(
         changed=completed.changed,
         as_of=completed.as_of.isoformat(),
         generation=completed.generation,
-        counts=completed.counts,
+        counts=None if ON_HOLD in completed.warnings else completed.counts,
         bytes_down=completed.bytes_down,
         bytes_up=completed.bytes_up,
         requests=RequestCounts(a=transfer.requests_class_a + cost.a, b=transfer.requests_class_b + cost.b),
@@ -88,6 +89,8 @@ def post_failed(board: StatusBoard | None, error: OrgError, org_id: OrgId, clock
 
 def version_facts(completed: RunCompleted) -> dict[str, str]:
     """Return what the metadata of a version say of the plan in it, so that nobody has to download it to know."""
+    if ON_HOLD in completed.warnings:  # nothing was planned: what it holds was not counted
+        return {}
     counts = completed.counts
     return {
         "contacts": str(counts.contacts),

@@ -77,3 +77,12 @@ def test_due_of_an_org_names_the_generation_that_was_read() -> None:
     assert (refused.code, refused.error["code"]) == (4, "object_missing")
     ran = run("run", "acme", "--create", "--json")
     assert due("acme").generation == ran.json["completed"]["generation"]
+
+
+def test_nothing_is_due_of_an_org_on_hold(file: Path) -> None:
+    assert run("run", "acme", "--create").code == 0
+    assert run("hold", "acme").code == 0
+    held = due("acme")
+    assert (held.mails, held.mails_by_type, held.notes) == ((), {}, ("on_hold",))
+    assert run("release", "acme").code == 0
+    assert due("acme").notes == ()

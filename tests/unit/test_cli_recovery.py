@@ -128,7 +128,7 @@ def test_status_of_one_org_tells_of_a_failure(bucket: Bucket, planned: int, tmp_
 
 
 def test_looking_where_there_is_no_bucket_makes_none(data_dir: Path) -> None:
-    assert run("status", "--json").json == {"orgs": [], "orgs_left_out": 0}
+    assert run("status", "--json").json == {"orgs": [], "orgs_left_out": 0, "hold_of_all_orgs": None}
     for args in (
         ("status", "acme"), ("versions", "acme"), ("backup", "acme"), ("pull", "acme", "x.db"), ("diff", "acme", "1", "2"),
         ("restore", "acme", "1", "--yes"), ("reconcile", "acme"),
