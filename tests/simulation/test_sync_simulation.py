@@ -42,7 +42,7 @@ MUST_BE_HIT = (
     *("replayed", "unchanged", "group commit", "object replaced", "lost answer recognised"),
     *("journal fence_conflict", "journal lease_taken_over", "journal lease_was_lost", "journal lease_not_given_back"),
     *("journal lease_renewal_failed", "journal lease_lost", "journal copy_discarded", "journal download_not_used"),
-    *("journal download_resumed"),
+    "journal download_resumed",
     *("journal mirror_replaced _whole_object", "journal mirror_replaced _left_by_a_crash"),
     *("journal mirror_replaced _page_deltas", "journal way_not_used _whole_object", "journal page_delta_left"),
     *("journal page_delta_not_left", "journal page_deltas_not_used", "journal org_evicted"),
