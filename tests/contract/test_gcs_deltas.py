@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.runs.org_status import OrgStatus
 from core.runs.ports import Transfer
 from handlers.bootstrap import _page_deltas
 from infra import gcs as gcs_module
@@ -17,10 +18,16 @@ from infra.gcs_client import GcsLimits
 from infra.lease import BucketLease
 from infra.local_bucket import LocalBucket
 from infra.settings import Settings
+from infra.status_board import BucketStatusBoard
 from tests.fake_gcs import FakeGcs
 from tests.journals import ListJournal
+from tests.machines import NOW
 from tests.unit.sync_fakes import ACME, NAME, Machine, deleting, make_database, tokens
 
+STATUS = OrgStatus(
+    org_id=ACME, at=NOW, outcome="completed", error_code=None, last_completed_at=NOW, run_id="r1", changed=True,
+    as_of="2026-03-02", generation=1, counts=None, bytes_down=0, bytes_up=0, requests=None, warnings=(),
+)  # fmt: skip
 LIMITS = DeltaLimits(object_bytes_min=0)
 PATIENT = GcsLimits(timeout_seconds=20, deadline_seconds=20, retry_first_seconds=0.01, retry_longest_seconds=0.05)
 
@@ -39,20 +46,44 @@ def bucket(gcs: FakeGcs, tmp_path: Path) -> Iterator[GcsBucket]:
         yield bucket
 
 
-def test_the_requests_of_a_warm_run_and_of_a_machine_behind(bucket: GcsBucket, gcs: FakeGcs, tmp_path: Path) -> None:
+WARM = {"insert": 4, "stat": 1, "delete": 1}
+"""Lease, object, delta and status; a look at the object; the lease given back."""
+
+
+@pytest.mark.parametrize(
+    ("runs_behind", "more", "requests"), [(0, {}, 6), (1, {"list": 1, "media": 1}, 8), (3, {"list": 1, "media": 3}, 10)]
+)
+def test_the_requests_of_a_run(
+    runs_behind: int, more: dict[str, int], requests: int, bucket: GcsBucket, gcs: FakeGcs, tmp_path: Path
+) -> None:
+    """A warm run makes at most 8, as does one on a machine that missed a run; each further run it missed is one get."""
     ahead, behind = (Machine(bucket, tmp_path / name, deltas=LIMITS) for name in ("ahead", "behind"))
+    behind.look()
     ahead.run(deleting(1))
     behind.look()
-    lease = BucketLease(bucket, ahead.clock, ahead.journal, new_token=tokens(), renews=False)
-    for machine, expected in (
-        (ahead, {"insert": 3, "stat": 1, "delete": 1}),  # lease, object, delta; with a status it is six
-        (behind, {"insert": 3, "stat": 1, "delete": 1, "list": 1, "media": 1}),  # with a status it is eight
-    ):
-        seen = len(gcs.requests())
-        with lease.hold(ACME, until=0, transfer=Transfer()):
-            _, transfer = machine.run(deleting(2 if machine is ahead else 3))
-        assert Counter(gcs.requests()[seen:]) == expected
-        assert transfer.bytes_down < 2000
+    for row in range(2, 2 + runs_behind):
+        ahead.run(deleting(row))
+    lease = BucketLease(bucket, behind.clock, behind.journal, new_token=tokens(), renews=False)
+    seen = len(gcs.requests())
+    account = Transfer()
+    with lease.hold(ACME, until=0, transfer=account):
+        _, moved = behind.run(deleting(9))
+        BucketStatusBoard(bucket).post(STATUS, account)
+    made = Counter(gcs.requests()[seen:])
+    assert made == Counter(WARM) + Counter(more)
+    assert made.total() == requests
+    counted = [getattr(t, f"requests_{price}") for t in (account, moved) for price in ("class_a", "class_b", "free")]
+    assert sum(counted) == requests  # what the run says of itself
+    assert moved.bytes_down < 1000 * runs_behind + 1
+
+
+def test_a_run_that_changes_nothing_asks_little(bucket: GcsBucket, gcs: FakeGcs, tmp_path: Path) -> None:
+    machine = Machine(bucket, tmp_path / "one", deltas=LIMITS)
+    machine.look()
+    seen = len(gcs.requests())
+    _, moved = machine.run(lambda copy: None)
+    assert gcs.requests()[seen:] == ["stat"]
+    assert (moved.bytes_down, moved.bytes_up) == (0, 0)
 
 
 def test_a_commit_does_not_wait_long_for_its_delta(

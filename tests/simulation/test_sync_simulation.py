@@ -1,7 +1,7 @@
 """Seeded worlds of machines, messages and faults over the shipped runs and the shipped sync: nothing lost, nothing twice.
 
 SIM_SEEDS says how many worlds (default 200: 15 s on one core), SIM_FIRST_SEED with which to begin. A world that fails prints
-its seed and the command that runs it again, step by step the same. Ten thousand, in about ten minutes:
+its seed and the command that runs it again, step by step the same. CI plays ten thousand (6 to 12 minutes on two cores):
 ``SIM_SEEDS=10000 python -m pytest -n 2 tests/simulation/test_sync_simulation.py``.
 """
 

@@ -112,9 +112,11 @@ def test_a_crash_at_any_step_leaves_no_false_record(
 KILLED = """
 import itertools, sys, uuid
 from pathlib import Path
+from infra.clock import SystemClock
 from infra.local_bucket import LocalBucket
 from tests.unit.sync_fakes import Machine, deleting
 machine = Machine(LocalBucket(sys.argv[1]), Path(sys.argv[2]))
+machine.sync._clock = SystemClock()
 machine.sync._new_token = lambda: uuid.uuid4().hex
 for row in itertools.count(int(sys.argv[3])):
     machine.run(deleting(row))
@@ -149,11 +151,44 @@ def test_kill_9_at_random_moments_tears_nothing(tmp_path: Path) -> None:
             assert crc32c_of_file(str(folder.mirror)) == record.crc32c == known[record.generation].crc32c
         copy, _ = machine.look()
         assert copy.generation == max(known)
+    assert len(rows_deleted(bucket, tmp_path)) > 6
+
+
+def rows_deleted(bucket: LocalBucket, folder: Path) -> list[int]:
+    """Judge every version: whole, and each committed run added exactly its own change."""
     deleted = []
     for number, info in enumerate(bucket.versions(NAME)):
-        file = tmp_path / f"version{number}"
+        file = folder / f"version{number}"
         bucket.download(NAME, info.generation, str(file))
         assert query(file, "PRAGMA quick_check") == "ok"
         deleted.append(3000 - int(str(query(file, "SELECT count(*) FROM t"))))
-    assert deleted == list(range(len(deleted)))  # every committed run added exactly its own change
-    assert len(deleted) > 6
+    assert deleted == list(range(len(deleted)))
+    return deleted
+
+
+def test_of_two_processes_on_one_disk_one_is_killed_and_the_other_goes_on(tmp_path: Path) -> None:
+    """A server and a command beside it: one org, one data directory, each with runs of its own."""
+    chance = random.Random(20261125)
+    bucket = LocalBucket(str(tmp_path / "bucket"))
+    bucket.upload(NAME, str(make_database(tmp_path / "seed", rows=3000)), if_generation_match=0, metadata={})
+
+    def runs_from(row: int) -> list[str]:
+        return [sys.executable, "-c", KILLED, str(tmp_path / "bucket"), str(tmp_path / "one"), str(row)]
+
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(runs_from(2000), cwd=root) as survivor:
+        try:
+            for kill in range(4):
+                with subprocess.Popen(runs_from(kill * 400), cwd=root) as victim:
+                    wait_for_versions(bucket, len(bucket.versions(NAME)) + 3)
+                    time.sleep(chance.random() * 0.2)
+                    assert victim.poll() is None
+                    victim.kill()
+                wait_for_versions(bucket, len(bucket.versions(NAME)) + 2)
+                assert survivor.poll() is None
+        finally:
+            survivor.kill()
+    last = len(rows_deleted(bucket, tmp_path)) - 1
+    assert last > 15
+    kept = query(tmp_path / f"version{last}", "SELECT sum(id < 2000) FROM t")
+    assert 3000 - last < int(str(kept)) + 1000 < 3000  # both have done something
