@@ -7,6 +7,7 @@ and the sum of a second mix of them, written as 32 hex digits. docs/digests.md h
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,6 +56,7 @@ def schedule_rows(  # the identity and content of a row, by column
     return add_rows(mix64(row ^ kind_hash[kind]))
 
 
+@lru_cache(maxsize=4096)
 def _kind_hash(kind: RowKind) -> int:
     text = json.dumps(list(kind), separators=(",", ":"))
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
