@@ -44,9 +44,11 @@ class CountedBucket:
         return self._bucket.upload(name, file, if_generation_match=if_generation_match, metadata=metadata)
 
     def read(self, name: str, *, max_bytes: int) -> tuple[bytes, ObjectInfo] | None:
-        """One request of class B."""
+        """One request of class B for the description, and one for the content where there is one."""
         self._transfer.requests_class_b += 1
-        return self._bucket.read(name, max_bytes=max_bytes)
+        found = self._bucket.read(name, max_bytes=max_bytes)
+        self._transfer.requests_class_b += found is not None
+        return found
 
     def write(
         self, name: str, content: bytes, *, if_generation_match: int | None, metadata: Mapping[str, str]

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from core.runs.holds import Hold
 from core.runs.org_status import OrgStatus
 from core.runs.ports import Transfer
+from events.types import OrgId
 from handlers.bootstrap import _page_deltas
 from infra import gcs as gcs_module
 from infra.delta_chain import DeltaLimits, PageDeltas
 from infra.gcs import GcsBucket
 from infra.gcs_client import GcsLimits
+from infra.holds import BucketHolds
 from infra.lease import BucketLease
 from infra.local_bucket import LocalBucket
 from infra.settings import Settings
@@ -46,27 +49,39 @@ def bucket(gcs: FakeGcs, tmp_path: Path) -> Iterator[GcsBucket]:
         yield bucket
 
 
-WARM = {"insert": 4, "stat": 1, "delete": 1}
-"""Lease, object, delta and status; a look at the object; the lease given back."""
+WARM = {"insert": 4, "stat": 2, "delete": 1}
+"""Lease, object, delta and status; a look at the object and one at the holds; the lease given back."""
 
 
+@pytest.mark.parametrize("somebody_is_held", [False, True])
 @pytest.mark.parametrize(
-    ("runs_behind", "more", "requests"), [(0, {}, 6), (1, {"list": 1, "media": 1}, 8), (3, {"list": 1, "media": 3}, 10)]
+    ("runs_behind", "more", "requests"), [(0, {}, 7), (1, {"list": 1, "media": 1}, 9), (3, {"list": 1, "media": 3}, 11)]
 )
 def test_the_requests_of_a_run(
-    runs_behind: int, more: dict[str, int], requests: int, bucket: GcsBucket, gcs: FakeGcs, tmp_path: Path
+    runs_behind: int,
+    more: dict[str, int],
+    requests: int,
+    bucket: GcsBucket,
+    gcs: FakeGcs,
+    tmp_path: Path,
+    *,
+    somebody_is_held: bool,
 ) -> None:
-    """A warm run makes at most 8, as does one on a machine that missed a run; each further run it missed is one get."""
+    """A warm run makes 7, and 8 while some org is on hold; who is behind makes a list and a get for each run it missed."""
     ahead, behind = (Machine(bucket, tmp_path / name, deltas=LIMITS) for name in ("ahead", "behind"))
     behind.look()
     ahead.run(deleting(1))
     behind.look()
     for row in range(2, 2 + runs_behind):
         ahead.run(deleting(row))
+    if somebody_is_held:
+        BucketHolds(bucket).hold(OrgId("other"), Hold(reason="a look", by="ada", since=NOW))
+        requests, more = requests + 1, {**more, "media": more.get("media", 0) + 1}
     lease = BucketLease(bucket, behind.clock, behind.journal, new_token=tokens(), renews=False)
     seen = len(gcs.requests())
     account = Transfer()
     with lease.hold(ACME, until=0, transfer=account):
+        assert not BucketHolds(bucket).is_held(ACME, account)
         _, moved = behind.run(deleting(9))
         BucketStatusBoard(bucket).post(STATUS, account)
     made = Counter(gcs.requests()[seen:])
