@@ -20,7 +20,7 @@ TYPE_NAME_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9_ -]{0,62}[A-Za-z0-9])?$(?!\
 """The name becomes part of an e-mail type, and so of events, metrics and reports: letters, digits, ``_``, ``-`` and
 spaces inside. ``$(?!\\n)`` as for org ids."""
 _INSTANCE_NAME_PATTERN: Final = r"^[^\u0000-\u0020\u007f]([^\u0000-\u001f\u007f]{0,198}[^\u0000-\u0020\u007f])?$(?!\n)"
-_NO_NUL: Final = r"^[^\u0000]*$"
+NO_NUL: Final = r"^[^\u0000]*$"
 """SQLite's text functions stop at a NUL: such a text would never be read back as it was written."""
 
 CampaignTypeName = Annotated[
@@ -30,15 +30,15 @@ CampaignInstanceName = Annotated[
     str,
     Meta(pattern=_INSTANCE_NAME_PATTERN, description="1 to 200 characters, none a control character, no outer spaces."),
 ]
-Template = Annotated[str, Meta(max_length=200, pattern=_NO_NUL)]
+Template = Annotated[str, Meta(max_length=200, pattern=NO_NUL)]
 DateText = Annotated[
     str,
-    Meta(max_length=64, pattern=_NO_NUL, description="YYYY-MM-DD; a bad date is stored and becomes an issue (R52)."),
+    Meta(max_length=64, pattern=NO_NUL, description="YYYY-MM-DD; a bad date is stored and becomes an issue (R52)."),
 ]
 Targets = Annotated[
-    str, Meta(max_length=LISTED_CHARACTERS_MAX, pattern=_NO_NUL, description="Comma list; ALL, blank, null: everyone.")
+    str, Meta(max_length=LISTED_CHARACTERS_MAX, pattern=NO_NUL, description="Comma list; ALL, blank, null: everyone.")
 ]
-Author = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NO_NUL, description="Who made the change.")]
+Author = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL, description="Who made the change.")]
 JsonObject = dict[str, Any]
 """Judged by whoever uses it; the decoder has seen to depth, numbers and text."""
 
@@ -117,7 +117,7 @@ class ConfigChanged(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     unset_keys: tuple[str, ...] = ()
     rollback_to: int | None = None
     """Id of the row of config_versions whose content comes back."""
-    note: Annotated[str, Meta(max_length=1_000, pattern=_NO_NUL)] | None = None
+    note: Annotated[str, Meta(max_length=1_000, pattern=NO_NUL)] | None = None
     author: Author | None = None
 
     def __post_init__(self) -> None:

@@ -13,10 +13,11 @@ from typing import Annotated, Final, TypedDict
 
 import msgspec
 
+from events.item_reader import ItemsRead, read_items
 from events.limits import Limits
 from events.payload_reader import read_payload
-from events.payloads import FanoutRequested, OrgId, Payload
-from events.rejection import Judged, Reason, Rejection, pointer_to, safe_names
+from events.payloads import FanoutRequested, OrgId
+from events.rejection import PartlyRejected, Reason, Rejection, Verdict, pointer_to, safe_names
 from events.strict_json import JsonValue, faults
 from events.types import Delivery, Event, EventKey, EventType, FleetEvent, WireShape, is_org_id
 
@@ -26,8 +27,11 @@ TIME_AHEAD_MAX: Final = timedelta(minutes=5)
 
 _AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 _ATTRIBUTE_NAME: Final = re.compile(r"[a-z0-9]+")
-_READ_AS_TEXT: Final = frozenset({"specversion", "id", "source", "type", "subject", "orgid", "org_id", "time"})
+_READ_AS_TEXT: Final = frozenset(
+    {"specversion", "id", "source", "type", "subject", "orgid", "org_id", "time", "sequence"}
+)
 _FORBIDDEN_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNREAD: Final = ItemsRead(None, (), [])
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -114,13 +118,15 @@ class _Head(TypedDict):
     source: str
     type: str
     time: datetime | None
+    sequence: str | None
+    received_at: datetime | None
     traceparent: str | None
     shape: WireShape
     delivery: Delivery | None
 
 
-def judge(envelope: Envelope, terms: Terms) -> Judged:
-    """The event, or every reason against it."""
+def judge(envelope: Envelope, terms: Terms) -> Verdict:
+    """The event, or every reason against it; of an event with items, the good ones and the reasons against the bad ones."""
     reader = _Reader(envelope.attributes, terms.limits, list(envelope.reasons))
     if len(envelope.attributes) > terms.limits.attributes_max:
         reader.reasons.append(Reason("too_many_attributes", "", f"at most {terms.limits.attributes_max}"))
@@ -137,23 +143,11 @@ def judge(envelope: Envelope, terms: Terms) -> Judged:
     else:
         _refuse_org(reader)
     time = _time(reader, terms.received_at)
-    data = _data(envelope.data, row, reader, terms.limits)
-    if not reader.reasons and event_id is not None and source is not None and row is not None and data is not None:
-        head = _Head(
-            id=event_id,
-            source=source,
-            type=row.name,
-            time=time,
-            traceparent=_traceparent(envelope),
-            shape=envelope.shape,
-            delivery=envelope.delivery,
-        )
-        if isinstance(data, FanoutRequested):
-            return FleetEvent(**head, data=data)
-        if org_id is not None:
-            return Event(**head, org_id=org_id, data=data)
-    return Rejection(
-        reasons=_bounded(reader.reasons, terms.limits.reasons_max),
+    sequence = _sequence(reader)
+    read = _data(envelope.data, row, reader, terms.limits)
+    data = read.payload
+    rejection = Rejection(
+        reasons=(*_bounded(reader.reasons, terms.limits.reasons_max), *read.reasons),
         key=None if event_id is None or source is None else EventKey(source, event_id),
         org_id=org_id,
         shape=envelope.shape,
@@ -162,6 +156,25 @@ def judge(envelope: Envelope, terms: Terms) -> Judged:
         body=envelope.body,
         delivery=envelope.delivery,
     )
+    if reader.reasons or event_id is None or source is None or row is None or data is None:
+        return rejection
+    head = _Head(
+        id=event_id,
+        source=source,
+        type=row.name,
+        time=time,
+        sequence=sequence,
+        received_at=terms.received_at,
+        traceparent=_traceparent(envelope),
+        shape=envelope.shape,
+        delivery=envelope.delivery,
+    )
+    if isinstance(data, FanoutRequested):
+        return FleetEvent(**head, data=data)
+    if org_id is None:
+        return rejection
+    event = Event(**head, org_id=org_id, data=data, rejected_items=read.rejected)
+    return PartlyRejected(event, rejection) if read.rejected else event
 
 
 def attribute_name_faults(names: Iterable[str]) -> tuple[Reason, ...]:
@@ -259,21 +272,38 @@ def _time(reader: _Reader, received_at: datetime | None) -> datetime | None:
     return time
 
 
-def _data(data: JsonValue | Data, row: EventType | None, reader: _Reader, limits: Limits) -> Payload | None:
-    """The payload, or None after reasons have been noted. Of an unknown type's data only the JSON can be judged."""
+def _data(data: JsonValue | Data, row: EventType | None, reader: _Reader, limits: Limits) -> ItemsRead:
+    """The payload, or None after reasons have been noted. Of an unknown type's data only the JSON can be judged.
+
+    What is wrong with single items is returned, not noted: it is no reason against the event.
+    """
     if data is Data.UNREADABLE:
-        return None
+        return _UNREAD
     value: JsonValue = {} if isinstance(data, Data) else data
+    if row is not None and row.item is not None:
+        read = read_items(row.payload, row.item, value, limits)
+        if read.payload is None and not read.rejected:
+            reader.reasons.extend(read.reasons)
+            return _UNREAD
+        return read
     found = faults(value, ("data",), limits)
     reader.reasons.extend(found)
     if row is None or any(reason.code == "nested_too_deep" for reason in found):
-        return None
-    read = read_payload(row.payload, value)
-    if isinstance(read, list):
+        return _UNREAD
+    payload = read_payload(row.payload, value)
+    if isinstance(payload, list):
         known = {(reason.pointer, reason.code) for reason in found}
-        reader.reasons.extend(reason for reason in read if (reason.pointer, reason.code) not in known)
-        return None
-    return read
+        reader.reasons.extend(reason for reason in payload if (reason.pointer, reason.code) not in known)
+        return _UNREAD
+    return ItemsRead(payload, (), [])
+
+
+def _sequence(reader: _Reader) -> str | None:
+    """The order of the sender's events at one moment; in JSON it may be a number."""
+    value = reader.attributes.get("sequence")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return reader.text("sequence", required=False)
 
 
 def _traceparent(envelope: Envelope) -> str | None:

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from events.cloudevent import Data, Envelope, Terms, attribute_name_faults, judge, refuse
-from events.rejection import Judged, Reason, digest_of, pointer_to, safe_names
+from events.rejection import Reason, Verdict, digest_of, pointer_to, safe_names
 from events.strict_json import JsonValue, canonical, has_duplicate_keys, parse
 from events.types import Delivery, WireShape
 
@@ -36,7 +36,7 @@ def media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def decode_binary(headers: Mapping[str, str], body: bytes, reasons: list[Reason], terms: Terms) -> Judged:
+def decode_binary(headers: Mapping[str, str], body: bytes, reasons: list[Reason], terms: Terms) -> Verdict:
     """One event whose attributes are ``ce-*`` headers (names in lower case) and whose data is the body."""
     attributes: dict[str, JsonValue] = {}
     found = list(reasons)
@@ -63,7 +63,7 @@ def decode_binary(headers: Mapping[str, str], body: bytes, reasons: list[Reason]
     )
 
 
-def decode_structured(body: bytes, carrier: Carrier, terms: Terms, reasons: list[Reason]) -> Judged:
+def decode_structured(body: bytes, carrier: Carrier, terms: Terms, reasons: list[Reason]) -> Verdict:
     """One event as a JSON object."""
     tree = parse(body, "")
     if isinstance(tree, Reason):
@@ -71,7 +71,7 @@ def decode_structured(body: bytes, carrier: Carrier, terms: Terms, reasons: list
     return _judge_object(tree, body, carrier, terms, reasons)
 
 
-def decode_batch(body: bytes, carrier: Carrier, terms: Terms) -> tuple[Judged, ...]:
+def decode_batch(body: bytes, carrier: Carrier, terms: Terms) -> tuple[Verdict, ...]:
     """A JSON list of events, judged one by one; an empty list is no event and no fault."""
     tree = parse(body, "")
     fault: Reason | None = None
@@ -108,7 +108,7 @@ def percent_decoded(value: str) -> str:
     return unquote_to_bytes(value).decode("utf-8")
 
 
-def _judge_object(tree: JsonValue, whole: bytes, carrier: Carrier, terms: Terms, reasons: list[Reason]) -> Judged:
+def _judge_object(tree: JsonValue, whole: bytes, carrier: Carrier, terms: Terms, reasons: list[Reason]) -> Verdict:
     """One event; ``whole`` is the text it stood in, kept as the body only if the event itself cannot be written."""
     try:
         body = canonical(tree)
@@ -141,7 +141,7 @@ def _judge_object(tree: JsonValue, whole: bytes, carrier: Carrier, terms: Terms,
     )
 
 
-def _refuse(reasons: list[Reason], body: bytes, carrier: Carrier) -> Judged:
+def _refuse(reasons: list[Reason], body: bytes, carrier: Carrier) -> Verdict:
     return refuse(
         reasons,
         shape=carrier.shape,

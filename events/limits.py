@@ -23,6 +23,10 @@ class Limits:
     """JSON values in the data of one event: ten times what a full payload needs."""
     reasons_max: int = 100
     """Of one rejection: a message that is wrong everywhere must not make a rejection that cannot be published."""
+    item_reasons_max: int = 20
+    """Of one item: more than any kind has fields."""
+    items_reasons_max: int = 20_000
+    """Of all items of one event: four of each of 5 000, in a rejection that can still be published."""
 
 
 DEFAULT_LIMITS: Final = Limits()

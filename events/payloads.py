@@ -10,6 +10,8 @@ from typing import Annotated, Literal, NewType
 from msgspec import Meta, Struct
 
 from events.change_payloads import CampaignChanged, ConfigChanged
+from events.contact_payloads import ContactChanged
+from events.mail_payloads import MailReported
 
 OrgId = NewType("OrgId", str)
 """An org id that was judged by `events.types.parse_org_id`: safe in a path, an object name and an attribute."""
@@ -175,6 +177,9 @@ class ItemCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unsubscribes: Count = 0
     resubscribes: Count = 0
     resubscribes_stale: Annotated[Count, Meta(description="Older than the unsubscribe or the delete.")] = 0
+    tombstones_restored: Annotated[
+        Count, Meta(description="Contacts that an import had brought back past a delete or an unsubscribe.")
+    ] = 0
     enrolments: Count = 0
     enrolments_repeated: Annotated[Count, Meta(description="The contact was enrolled so already.")] = 0
     clicks: Count = 0
@@ -260,5 +265,15 @@ class EventRejected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     body_reference: Annotated[str | None, Meta(description="Object that holds a larger body: rejected/<id>.")]
 
 
-Payload = RunRequested | FanoutRequested | CampaignChanged | ConfigChanged | RunCompleted | RunFailed | EventRejected
+Payload = (
+    RunRequested
+    | FanoutRequested
+    | CampaignChanged
+    | ContactChanged
+    | MailReported
+    | ConfigChanged
+    | RunCompleted
+    | RunFailed
+    | EventRejected
+)
 """Every payload. A new event type adds its struct here and its row to `events.types.EVENT_TYPES` (or `LOCAL`)."""

@@ -21,7 +21,7 @@ from events.http_binding import (
     media_type,
     read_data,
 )
-from events.rejection import Judged, Reason, digest_of, pointer_to, safe_names
+from events.rejection import Reason, Verdict, digest_of, pointer_to, safe_names
 from events.strict_json import JsonValue, has_duplicate_keys, parse
 from events.types import Delivery, WireShape
 
@@ -63,12 +63,12 @@ def is_unwrapped(headers: Mapping[str, str]) -> bool:
     return f"{METADATA_PREFIX}message-id" in headers or f"{METADATA_PREFIX}subscription-name" in headers
 
 
-def decode_pulled(message: PubSubMessage, terms: Terms) -> Judged:
+def decode_pulled(message: PubSubMessage, terms: Terms) -> Verdict:
     """A message from a streaming pull."""
     return _decode(_Received(message=message, shape="pubsub-pull"), terms)
 
 
-def decode_unwrapped(headers: Mapping[str, str], body: bytes, reasons: list[Reason], terms: Terms) -> Judged:
+def decode_unwrapped(headers: Mapping[str, str], body: bytes, reasons: list[Reason], terms: Terms) -> Verdict:
     """Data as the body, attributes as headers (names in lower case), metadata as ``x-goog-pubsub-*`` headers.
 
     Google writes attributes as they are, so nothing is percent-decoded: the same message wrapped must read the same.
@@ -94,7 +94,7 @@ def decode_unwrapped(headers: Mapping[str, str], body: bytes, reasons: list[Reas
     return _decode(_Received(message=message, shape="pubsub-unwrapped", reasons=tuple(found)), terms)
 
 
-def decode_wrapped(body: bytes, terms: Terms) -> Judged:
+def decode_wrapped(body: bytes, terms: Terms) -> Verdict:
     """JSON around a message. Fields that we do not know are Google's business and pass."""
     tree = parse(body, "")
     message = tree.get("message") if isinstance(tree, dict) else None
@@ -126,7 +126,7 @@ def decode_wrapped(body: bytes, terms: Terms) -> Judged:
     )
 
 
-def _decode(received: _Received, terms: Terms) -> Judged:
+def _decode(received: _Received, terms: Terms) -> Verdict:
     """Structured, binary or bare."""
     message = received.message
     attributes, reasons = lower_cased(message.attributes)
@@ -156,7 +156,7 @@ def _decode(received: _Received, terms: Terms) -> Judged:
     )
 
 
-def _decode_attributes(received: _Received, attributes: dict[str, str], reasons: list[Reason], terms: Terms) -> Judged:
+def _decode_attributes(received: _Received, attributes: dict[str, str], reasons: list[Reason], terms: Terms) -> Verdict:
     """A CloudEvent whose attributes are those of the message, or a bare message."""
     named: dict[str, JsonValue] = {
         name.removeprefix(CE_PREFIX): value for name, value in attributes.items() if name.startswith(CE_PREFIX)

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from events.ids import rejection_id
 from events.payloads import EventRef, EventRejected, OrgId, RejectedReason
@@ -52,6 +52,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "missing_field": "is required",
         "wrong_type": "has the wrong JSON type",
         "bad_value": "has a value that is not allowed",
+        "no_room": "cannot wait for its contact: too many items of this org wait already",
         "more_reasons": "has more faults than are listed",
     }
 )
@@ -119,6 +120,17 @@ class Rejection:
 
 Judged = Event | FleetEvent | Rejection
 """What became of one message or event on the wire."""
+
+
+class PartlyRejected(NamedTuple):
+    """An event with its good items, and the rejection of the bad ones that were sent with them."""
+
+    event: Event
+    rejection: Rejection
+
+
+Verdict = Judged | PartlyRejected
+"""What one wire shape makes of one message or event; `events.wire` makes one or two results of it."""
 
 
 def pointer_to(*parts: str | int) -> str:

@@ -7,10 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
+from types import MappingProxyType, UnionType
 from typing import Final, Literal, NamedTuple
 
+from msgspec import Struct
+
 from events.change_payloads import CampaignChanged, CampaignInstanceChange, CampaignTypeChange, ConfigChanged
+from events.contact_payloads import ContactChanged, ContactItem
+from events.mail_payloads import MailReport, MailReported
 from events.payloads import (
     EventRef,
     EventRejected,
@@ -29,11 +33,13 @@ from events.payloads import (
 __all__ = [
     "CAMPAIGN_CHANGED",
     "CONFIG_CHANGED",
+    "CONTACT_CHANGED",
     "EVENT_REJECTED",
     "EVENT_TYPES",
     "FANOUT_REQUESTED",
     "INCOMING",
     "LOCAL",
+    "MAIL_REPORTED",
     "OUTGOING",
     "RUN_COMPLETED",
     "RUN_FAILED",
@@ -42,6 +48,7 @@ __all__ = [
     "CampaignInstanceChange",
     "CampaignTypeChange",
     "ConfigChanged",
+    "ContactChanged",
     "Delivery",
     "Direction",
     "Event",
@@ -52,6 +59,7 @@ __all__ = [
     "FanoutRequested",
     "FleetEvent",
     "InvalidOrgIdError",
+    "MailReported",
     "OrgId",
     "Outgoing",
     "Payload",
@@ -119,6 +127,8 @@ class EventType:
     payload: type[Payload]
     direction: Direction
     description: str
+    item: "type[Struct] | UnionType | None" = None
+    """What the payload's ``items`` are, where they are judged one by one."""
 
     @property
     def is_about_one_org(self) -> bool:
@@ -129,6 +139,8 @@ class EventType:
 RUN_REQUESTED: Final = "com.emailscheduler.run.requested.v1"
 FANOUT_REQUESTED: Final = "com.emailscheduler.fanout.requested.v1"
 CAMPAIGN_CHANGED: Final = "com.emailscheduler.campaign.changed.v1"
+CONTACT_CHANGED: Final = "com.emailscheduler.contact.changed.v1"
+MAIL_REPORTED: Final = "com.emailscheduler.mail.reported.v1"
 CONFIG_CHANGED: Final = "com.emailscheduler.config.changed.v1"
 RUN_COMPLETED: Final = "com.emailscheduler.run.completed.v1"
 RUN_FAILED: Final = "com.emailscheduler.run.failed.v1"
@@ -148,10 +160,24 @@ _TABLE: Final = (
         description="Ask for a run of every org that has a database in the bucket.",
     ),
     EventType(
+        name=CONTACT_CHANGED,
+        payload=ContactChanged,
+        direction="in",
+        description="Upsert, delete, unsubscribe or resubscribe contacts, enrol them, record clicks and answers; then plan.",
+        item=ContactItem,
+    ),
+    EventType(
         name=CAMPAIGN_CHANGED,
         payload=CampaignChanged,
         direction="in",
         description="Create or change campaign types and instances, with a log of every change; then plan.",
+    ),
+    EventType(
+        name=MAIL_REPORTED,
+        payload=MailReported,
+        direction="in",
+        description="Claim due mail, and say what became of mail; then plan.",
+        item=MailReport,
     ),
     EventType(
         name=RUN_COMPLETED,
@@ -219,6 +245,10 @@ class _Incoming:
     type: str
     time: datetime | None = None
     """Aware, UTC; None if the sender gave none."""
+    sequence: str | None = None
+    """The CloudEvents extension: the order of events of one source at one moment."""
+    received_at: datetime | None = field(default=None, compare=False)
+    """Aware, UTC; None where nobody looked at a clock."""
     traceparent: str | None = None
     """W3C trace context of the sender, well formed, or None."""
     shape: WireShape = field(default="local", compare=False)
@@ -237,6 +267,8 @@ class Event(_Incoming):
 
     org_id: OrgId
     data: Payload
+    rejected_items: tuple[int, ...] = ()
+    """Positions, ascending, of items that were sent with the others and are not in ``data``: they are rejected beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ from events.pubsub_binding import (
     is_unwrapped,
     lower_cased,
 )
-from events.rejection import Judged, Reason, Rejection, digest_of
+from events.rejection import Judged, PartlyRejected, Reason, Rejection, Verdict, digest_of
 from events.types import INCOMING, RUN_REQUESTED, EventType, WireShape
 
 __all__ = ["Decoded", "PubSubMessage", "decode", "decode_message"]
@@ -42,8 +42,8 @@ __all__ = ["Decoded", "PubSubMessage", "decode", "decode_message"]
 Decoded = tuple[Judged, ...]
 """In the order of the request. Empty for an empty batch.
 
-Flat, and longer than one only for a batch. A type that carries items may add the rejection of its bad items to the
-event of its good ones."""
+Flat, and longer than one only for a batch, and for an event with items of which some are bad: the event of its good ones
+is followed by the rejection of its bad ones."""
 
 
 def decode(
@@ -66,22 +66,22 @@ def decode(
     if len(body) > limits.body_bytes_max:
         return (_refused(Reason("too_large", "", f"at most {limits.body_bytes_max} bytes"), lowered, body),)
     if is_unwrapped(lowered):
-        return (decode_unwrapped(lowered, body, reasons, terms),)
+        return _flat(decode_unwrapped(lowered, body, reasons, terms))
     if media_type(lowered).startswith(MEDIA_TYPE_PREFIX):
         return _decode_json_format(lowered, body, reasons, terms)
     if any(name.startswith(CE_PREFIX) for name in lowered):
-        return (decode_binary(lowered, body, reasons, terms),)
-    return (decode_wrapped(body, terms),)
+        return _flat(decode_binary(lowered, body, reasons, terms))
+    return _flat(decode_wrapped(body, terms))
 
 
 def _decode_json_format(headers: Mapping[str, str], body: bytes, reasons: list[Reason], terms: Terms) -> Decoded:
     """One event or a batch, as the content type says."""
     media = media_type(headers)
     if media == BATCH:
-        return decode_batch(body, Carrier(shape="cloudevent-batch"), terms)
+        return _flat(*decode_batch(body, Carrier(shape="cloudevent-batch"), terms))
     if media == STRUCTURED:
         carrier = Carrier(shape="cloudevent-structured", traceparent=headers.get("traceparent"))
-        return (decode_structured(body, carrier, terms, reasons),)
+        return _flat(decode_structured(body, carrier, terms, reasons))
     return (_refused(Reason("unsupported_format", ""), headers, body),)
 
 
@@ -95,7 +95,14 @@ def decode_message(
 ) -> Decoded:
     """Judge one message of a streaming pull, by the same rules."""
     terms = Terms(types=types, default_type=default_type, limits=limits, received_at=received_at)
-    return (decode_pulled(message, terms),)
+    return _flat(decode_pulled(message, terms))
+
+
+def _flat(*verdicts: Verdict) -> Decoded:
+    """One after the other; of an event that was rejected in part first its good items."""
+    return tuple(
+        judged for verdict in verdicts for judged in (verdict if isinstance(verdict, PartlyRejected) else (verdict,))
+    )
 
 
 def _refused(reason: Reason, headers: Mapping[str, str], body: bytes) -> Rejection:

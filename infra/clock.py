@@ -22,6 +22,10 @@ class SystemClock:
         """Return the current naive local time of an IANA time zone; raises ValueError for an unknown one."""
         return local_time(self.now_utc(), timezone)
 
+    def local_time(self, moment: datetime, timezone: str) -> datetime:
+        """Return an aware moment as the naive local time of an IANA time zone; raises ValueError for an unknown one."""
+        return local_time(moment, timezone)
+
     def monotonic(self) -> float:
         """Return seconds that never jump."""
         return time.monotonic()

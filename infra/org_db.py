@@ -28,6 +28,7 @@ from events.types import EventKey, OrgId
 from infra import bulk_write, migrations, org_changes, org_records, org_tables
 from infra.btree_read import read_table
 from infra.org_handles import OrgHandles
+from infra.org_items import ItemRecords
 from infra.packed_read import CHUNK_ROWS, PackedChunk, PackedTable
 from infra.sqlite_errors import RETRY_DELAYS_SECONDS, org_errors, with_retries
 
@@ -65,7 +66,7 @@ def contacts_table(db: apsw.Connection) -> PackedTable:
     return org_tables.contacts(migrations.carrier_column(str(name) for (name,) in names))
 
 
-class SqliteOrgDatabase:
+class SqliteOrgDatabase(ItemRecords):
     """The ``OrgDatabase``: see ``core.runs.ports`` for the contract of every method.
 
     The connection of the last call is kept open for the next one; ``close`` ends that. For one thread at a time.

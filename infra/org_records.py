@@ -1,6 +1,8 @@
 """The small tables of an org database, by sqlite-utils: configuration, campaigns, checkpoints, runs, events."""
 
 import json
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
@@ -18,6 +20,9 @@ EVENTS_KEPT_DAYS: Final = 75
 _ROWS_MAX: Final = 100_000
 """Rows that are read of a table that people write by hand."""
 _TEXT_CHARACTERS_MAX: Final = 1_000_000
+
+_PLAIN_BYTES_MAX: Final = 100_000
+_PACKED: Final = "zlib:"
 
 _LAST_CHECKPOINT: Final = """
 SELECT scheduler_run_id, as_of, schedules_after_checksum FROM scheduler_checkpoints
@@ -50,7 +55,7 @@ def runs_of_events(db: Database, keys: Sequence[EventKey]) -> Mapping[EventKey, 
     carried = db.execute(_EVENT_RUNS, [json.dumps(keys)]).fetchall()
     runs = dict(db.execute(_RUNS, [json.dumps(sorted({run_id for _, _, run_id in carried}))]).fetchall())
     return {
-        EventKey(source, event_id): StoredRun(run_id, runs[run_id].encode())
+        EventKey(source, event_id): StoredRun(run_id, unpacked(runs[run_id]))
         for source, event_id, run_id in carried
         if run_id in runs
     }
@@ -107,7 +112,7 @@ def write_records(db: Database, commit: Commit) -> None:
         db.table("scheduler_runs").insert(
             {
                 "run_id": run.run_id,
-                "completion_json": run.completion_json.decode(),
+                "completion_json": packed(run.completion_json),
                 "committed_at": checkpoint.run_timestamp,
             }
         )
@@ -129,6 +134,22 @@ def write_records(db: Database, commit: Commit) -> None:
                 [run.run_id, json.dumps(commit.change_log_ids)],
             )
         _prune(db, checkpoint.run_timestamp, run.run_id)
+        if commit.parked_before is not None:
+            db.execute("DELETE FROM scheduler_parked_items WHERE parked_at < ?", [commit.parked_before])
+
+
+def packed(completion_json: bytes) -> str:
+    """Return a completion as it is stored: plain, or compressed where it lists thousands of claims and is kept for weeks."""
+    if len(completion_json) <= _PLAIN_BYTES_MAX:
+        return completion_json.decode()
+    return _PACKED + b64encode(zlib.compress(completion_json, 6)).decode("ascii")
+
+
+def unpacked(stored: str) -> bytes:
+    """Return the completion as it was published."""
+    if not stored.startswith(_PACKED):
+        return stored.encode()
+    return zlib.decompress(b64decode(stored.removeprefix(_PACKED)))
 
 
 def _prune(db: Database, run_timestamp: str, run_id: str) -> None:
@@ -142,6 +163,7 @@ def _prune(db: Database, run_timestamp: str, run_id: str) -> None:
         "AND run_id NOT IN (SELECT run_id FROM scheduler_processed_events)",
         [run_timestamp, f"-{EVENTS_KEPT_DAYS} days", run_id],
     )
+    db.execute("DELETE FROM scheduler_upserts WHERE at < datetime(?, ?)", [run_timestamp, f"-{EVENTS_KEPT_DAYS} days"])
 
 
 def _rows(db: Database, table: str, columns: str, order: str) -> list[tuple]:  # type: ignore[type-arg]  # rows of any width

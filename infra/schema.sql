@@ -171,7 +171,7 @@ CREATE TABLE IF NOT EXISTS scheduler_checkpoints (   -- R96: one row per run tha
 
 CREATE TABLE IF NOT EXISTS scheduler_runs (           -- one row per committed run; a redelivered event is answered from here
   run_id          TEXT PRIMARY KEY,
-  completion_json TEXT NOT NULL,                      -- the data of the run.completed event, as it was published
+  completion_json TEXT NOT NULL,                      -- the data of the run.completed event, as it was published; compressed where it is long
   committed_at    TEXT NOT NULL                       -- the checkpoint's run_timestamp
 ) WITHOUT ROWID;
 
@@ -187,4 +187,29 @@ CREATE TABLE IF NOT EXISTS scheduler_tombstones (     -- who must not come back,
   contact_id INTEGER PRIMARY KEY,                     -- also of people that contacts does not have (any more)
   reason     TEXT NOT NULL,                           -- unsubscribed, deleted
   at         TEXT NOT NULL                            -- UTC
+);
+
+CREATE TABLE IF NOT EXISTS scheduler_upserts (        -- the order of each contact's last upsert: an older one is stale; kept 75 days
+  contact_id INTEGER PRIMARY KEY,
+  at         TEXT NOT NULL,                           -- when the event happened, UTC
+  source     TEXT NOT NULL,
+  sequence   TEXT NOT NULL,
+  event_id   TEXT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS scheduler_parked_items (   -- clicks, answers, enrolments that wait 7 days for whom they are about
+  id         INTEGER PRIMARY KEY,
+  contact_id INTEGER NOT NULL,
+  kind       TEXT NOT NULL,                           -- enrol, click, answer
+  content    TEXT NOT NULL,                           -- JSON
+  source     TEXT NOT NULL,
+  event_id   TEXT NOT NULL,
+  item_index INTEGER NOT NULL,
+  parked_at  TEXT NOT NULL,                           -- UTC
+  UNIQUE (source, event_id, item_index)
+);
+
+CREATE TABLE IF NOT EXISTS scheduler_unplanned (      -- a row: data was recorded on hold that no plan knows of; claims wait for it
+  id    INTEGER PRIMARY KEY CHECK (id = 1),
+  since TEXT NOT NULL                                 -- UTC
 );

@@ -24,6 +24,9 @@ class FixedClock:
     def local_now(self, timezone: str) -> datetime:
         return local_time(self._now, timezone)
 
+    def local_time(self, moment: datetime, timezone: str) -> datetime:
+        return local_time(moment, timezone)
+
     def monotonic(self) -> float:
         return self._monotonic
 

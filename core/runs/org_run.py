@@ -18,12 +18,13 @@ from core.runs.ports import (
     Lease,
     Message,
     PreconditionFailedError,
-    Sync,
     Transfer,
     Uploaded,
     WorkingCopy,
 )
+from core.runs.rejected_items import rejections_of
 from core.runs.status_board import StatusBoard, post_completed, version_facts
+from core.runs.sync_port import Sync
 from core.runs.warnings import OBJECT_REPLACED
 from events.encode import encode
 from events.ids import completion_id
@@ -255,6 +256,9 @@ def _publish(completed: RunCompleted, ports: Ports) -> None:
         time=ports.clock.now_utc(),
         run_id=completed.run_id,
     )
+    for rejection in rejections_of(completed, source=SOURCE, time=ports.clock.now_utc()):
+        publish(rejection, ports)
+        ports.journal.warning("items_rejected", org_id=completed.org_id, run_id=completed.run_id, event_id=rejection.id)
     publish(event, ports)
     ports.journal.info(
         "published", org_id=completed.org_id, run_id=completed.run_id, event_id=event.id, replayed=completed.replayed

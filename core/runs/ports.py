@@ -23,6 +23,7 @@ from core.planning.snapshot import (
     ScheduleChunk,
 )
 from core.runs.change_ports import ChangeStore
+from core.runs.item_ports import ItemStore
 from events.types import EventKey, OrgId
 
 # ------------------------------------------------------------------------------------------------ bucket
@@ -144,42 +145,6 @@ class Uploaded(NamedTuple):
     size_bytes: int
 
 
-class Sync(Protocol):
-    """Between the bucket and the working copy; safe between threads and processes.
-
-    From ``down`` to ``done`` the org's files on this machine belong to one run::
-
-        copy = sync.down(...)
-        try:
-            ...  # sync.up(copy, ...)
-        finally:
-            sync.done(copy)
-    """
-
-    def down(self, org_id: OrgId, *, create: bool, transfer: Transfer) -> WorkingCopy:
-        """Bring mirror and working copy to the live generation; without an object and with ``create``: an empty database.
-
-        Raises OrgError: OBJECT_MISSING (and not ``create``), NOT_SQLITE, DATABASE_CORRUPT, SCHEMA_NOT_UNDERSTOOD,
-        DOWNLOAD_CORRUPT, SYNC_FAILED, DATABASE_BUSY (another run keeps the org's files), DISK_FULL, BUCKET_*. Then there
-        is nothing to give back.
-        """
-        ...
-
-    def up(self, copy: WorkingCopy, *, run_id: str, facts: Mapping[str, str], transfer: Transfer) -> Uploaded:
-        """Send the working copy up, fenced by the generation it was made from; a lost answer is recognised.
-
-        ``facts`` become metadata of the version: what the run says of it to those who look at versions.
-        Nobody has the file open. Where no page differs from the object nothing is sent, and the generation stays.
-        Succeeds at most once for a copy. Raises PreconditionFailedError where another writer was first (the working copy
-        is worthless then), else OrgError; ValueError for a copy that was given back.
-        """
-        ...
-
-    def done(self, copy: WorkingCopy) -> None:
-        """Give the org's files back to other runs; must follow every ``down`` in a finally. A second call does nothing."""
-        ...
-
-
 class Lease(Protocol):
     """Says which machine works on an org. It saves work only; safety is the fence."""
 
@@ -259,7 +224,7 @@ class Commit:
     """Parked items of before this moment (UTC) have waited in vain, and go."""
 
 
-class OrgDatabase(ChangeStore, Protocol):
+class OrgDatabase(ChangeStore, ItemStore, Protocol):
     """One org's database file, private to its user. Chunks are yielded in any order; each method opens and closes the file.
 
     Raises OrgError: DATABASE_BUSY (after retries of 1, 2, 4 s), DATABASE_CORRUPT, DISK_FULL, SCHEMA_NOT_UNDERSTOOD.
@@ -369,6 +334,10 @@ class Clock(Protocol):
 
     def local_now(self, timezone: str) -> datetime:
         """The current naive local time of an IANA time zone."""
+        ...
+
+    def local_time(self, moment: datetime, timezone: str) -> datetime:
+        """An aware moment as the naive local time of an IANA time zone."""
         ...
 
     def monotonic(self) -> float:

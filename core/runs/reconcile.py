@@ -62,7 +62,7 @@ class Reconciled:
         return self.completed.changed
 
 
-def effective_config(db: OrgDatabase, clock: Clock, org_id: str, run_time: datetime) -> Config:
+def effective_config(db: OrgDatabase, clock: Clock, org_id: str | None, run_time: datetime) -> Config:
     """Return the configuration in force at the run time; raises OrgError CONFIG_INVALID naming the keys (R8, R12)."""
     row = row_in_force(db.config_rows(), run_time.strftime(TIMESTAMP_FORMAT))
     try:

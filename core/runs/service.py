@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from core.runs.errors import ErrorCode, OrgError, unforeseen
 from core.runs.mailbox import Mailbox
@@ -15,6 +15,9 @@ from events.ids import failure_id, rejection_id
 from events.payloads import EventRef, EventRejected, RejectedReason, RunCompleted, RunFailed
 from events.rejection import Rejection
 from events.types import ConfigChanged, Event, EventKey, Outgoing, RunRequested
+
+POINTERS_LOGGED_MAX: Final = 20
+"""Of one rejection; the event has them all."""
 
 Outcome = Literal["done", "rejected", "failed", "retry"]
 
@@ -62,7 +65,8 @@ class Service:
             org_id=rejection.org_id,
             event_id=rejection.key.id if rejection.key else None,
             codes=sorted({reason.code for reason in rejection.reasons}),
-            pointers=[reason.pointer for reason in rejection.reasons],
+            reasons=len(rejection.reasons),
+            pointers=[reason.pointer for reason in rejection.reasons[:POINTERS_LOGGED_MAX]],
         )
         payload = rejection.to_payload(body_reference)
         return self._publish_or_retry(

@@ -94,6 +94,9 @@ class SimClock:
     def local_now(self, timezone: str) -> datetime:
         return local_time(self.now_utc(), timezone)
 
+    def local_time(self, moment: datetime, timezone: str) -> datetime:
+        return local_time(moment, timezone)
+
     def monotonic(self) -> float:
         return self._scheduler.now
 

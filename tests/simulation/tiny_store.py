@@ -25,6 +25,7 @@ from core.runs.change_ports import CampaignWrites, StoredCampaigns
 from core.runs.ports import CheckpointMark, Commit, ConfigRow, StoredRun
 from events.types import EventKey, OrgId
 from infra.sqlite_errors import org_errors
+from tests.no_items import NoItems
 
 IDLE: Final = "idle-"
 """Ids of events that change nothing by themselves begin so."""
@@ -83,7 +84,7 @@ class TinyStore:
         return TinyDatabase(file, org_id, self._probe)
 
 
-class TinyDatabase:
+class TinyDatabase(NoItems):
     """The OrgDatabase port over an org without contacts; every fresh event that is not idle asks for a change."""
 
     def __init__(self, file: str, org_id: OrgId, probe: Probe) -> None:

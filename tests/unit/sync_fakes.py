@@ -40,6 +40,9 @@ class VirtualClock:
     def local_now(self, timezone: str) -> datetime:
         return local_time(self.now_utc(), timezone)
 
+    def local_time(self, moment: datetime, timezone: str) -> datetime:
+        return local_time(moment, timezone)
+
     def monotonic(self) -> float:
         return self.seconds
 
