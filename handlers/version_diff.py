@@ -8,10 +8,11 @@ import numpy as np
 
 from core.planning.calendar import to_date
 from core.planning.columns import NO_DAY, Bool, Int32, Int64
-from core.planning.diff import identity_columns
+from core.planning.matching import identity_columns
 from core.planning.ordering import dense_key, dense_keys
 from core.planning.rules import OWNED_STATUSES
-from core.planning.schedule import Schedule, ScheduleRows
+from core.planning.schedule import Schedule
+from core.planning.schedule_rows import ScheduleRows
 from core.planning.snapshot import RowKind
 from handlers.cli_recovery_output import DateMove, RowChange, RowChangeKind
 

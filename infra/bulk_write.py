@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import apsw
 import numpy as np
 
-from core.planning.changes import IssueChanges, RowBatch, ScheduleChanges
+from core.planning.changes import IssueChanges, PlannedBatch, RowBatch, ScheduleChanges
 from core.planning.columns import NULL_ID, Int32, Int64
 from core.planning.snapshot import RowKind
 from core.runs.errors import ErrorCode, OrgError
@@ -205,19 +205,8 @@ def _packable(ids: Int64) -> bool:
     return len(ids) == 0 or (int(ids.min()) >= 0 and int(ids.max()) <= _PACKED_ID_MAX)
 
 
-def _batches(rows: RowBatch, order: Int64) -> Iterator[RowBatch]:
-    for start in range(0, len(order), _BATCH_ROWS):
-        part = order[start : start + _BATCH_ROWS]
-        yield RowBatch(
-            rows.row_id[part] if len(rows.row_id) else rows.row_id,
-            rows.contact_id[part],
-            rows.campaign_instance_id[part],
-            rows.parent_schedule_id[part],
-            rows.event_day[part],
-            rows.send_day[part],
-            rows.kind[part],
-            rows.kinds,
-        )
+def _batches(rows: RowBatch | PlannedBatch, order: Int64) -> Iterator[RowBatch]:
+    return (rows.take(order[start : start + _BATCH_ROWS]) for start in range(0, len(order), _BATCH_ROWS))
 
 
 def _slices(ids: Int64) -> Iterator[Int64]:

@@ -2,23 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from core.planning import digest
-from core.planning.changes import IssueChanges, RowBatch, ScheduleChanges
-from core.planning.columns import NO_DAY, Bool, Int32, Int64, UInt64
+from core.planning.changes import IssueChanges, PlannedBatch, RowBatch, ScheduleChanges
+from core.planning.columns import NO_DAY, Int32, Int64, UInt64, parts_of
+from core.planning.matching import Matches, match_rows
 from core.planning.ordering import dense_keys
 from core.planning.plan import Issues
 from core.planning.reasons import MISSED_SEND_DATE
 from core.planning.rows import PlannedRows
-from core.planning.rules import FOLLOWUP_PREFIX
-from core.planning.schedule import Schedule, ScheduleRows, null_to_zero
-from core.planning.snapshot import IssueChunk, RowKind
-
-_NO_EVENT: Final = -100_000
-"""Stands for a date that cannot be read: a day that no mail is about, close enough to the others to keep keys small."""
+from core.planning.schedule import Schedule, digest_rows
+from core.planning.snapshot import IssueChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,147 +29,84 @@ class Difference:
 def diff_schedule(rows: PlannedRows, schedule: Schedule, today: int) -> Difference:
     """Compare a plan with the stored rows; raises nothing and writes nothing."""
     owned = schedule.owned
-    planned_key, owned_key, locked_key = _identities(rows, schedule)
-    free = ~np.isin(planned_key, locked_key)
-    first, duplicate = _first_of_each(owned_key, owned.event_day)
-    candidate = np.flatnonzero(free)
-    match = _find(planned_key[candidate], owned_key, first)
-    matched = match >= 0
-    pair_plan, pair_row = candidate[matched], match[matched]
-    same = _same_content(rows, pair_plan, schedule, pair_row)
-    unmatched = np.ones(len(owned), dtype=np.bool_)
-    unmatched[pair_row] = False
-    unmatched[duplicate] = False
-    rest = np.flatnonzero(unmatched)
-    gone, missed = _without_counterpart(schedule, rest, today)
-    inserts = candidate[~matched]
+    found = match_rows(rows, schedule)
+    changed = _changed(rows, schedule, found)
+    gone, missed = _without_counterpart(schedule, found.rest, today)
+    inserts = np.flatnonzero((found.owned_row < 0) & ~found.held)
+    inserts = inserts[_by_send_day(rows, inserts)]
+    changed_row = found.owned_row[changed].astype(np.int64)
+    updates = rows.take(changed)
     changes = ScheduleChanges(
-        inserts=_batch(rows, inserts[np.lexsort((rows.contact_id[inserts], rows.event_day[inserts]))], None),
-        updates=_batch(rows, pair_plan[~same], owned.row_id[pair_row[~same]]),
-        delete_row_ids=np.sort(np.concatenate((owned.row_id[duplicate], owned.row_id[gone]))),
-        missed_row_ids=owned.row_id[missed],
-        unchanged_count=int(np.count_nonzero(same)),
-        dropped_locked_count=int(np.count_nonzero(~free)),
-    )
-    history = np.setdiff1d(rest, np.concatenate((gone, missed)), assume_unique=True)
-    return Difference(
-        changes, _digest_owned(schedule, owned), _digest_after(rows, candidate, schedule, history, missed)
-    )
-
-
-def _identities(rows: PlannedRows, schedule: Schedule) -> tuple[Int64, Int64, Int64]:
-    """Return identity keys of planned, owned and locked rows that are equal exactly where R7 says so."""
-    types = {k.email_type for k in rows.kinds} | {k.email_type for k in schedule.kinds}
-    number = {name: i + 1 for i, name in enumerate(sorted(types))}
-    parts = (
-        (rows.contact_id, rows.instance_id, rows.parent_id, rows.event_day, rows.kind, rows.kinds),
-        *(
-            (part.contact_id, part.instance_id, part.parent_id, part.event_day, part.kind, schedule.kinds)
-            for part in (schedule.owned, schedule.locked)
+        inserts=PlannedBatch(rows, inserts.astype(np.int32)),
+        updates=RowBatch(
+            owned.take(changed_row).row_id, updates.contact_id, updates.instance_id, updates.parent_id,
+            updates.event_day, updates.send_day, updates.kind, updates.kinds,
         ),
-    )
-    planned, owned, locked = dense_keys([identity_columns(*part, number) for part in parts])
-    return planned, owned, locked
+        delete_row_ids=owned.take(np.sort(np.concatenate((found.extra, gone)))).row_id,
+        missed_row_ids=owned.take(missed).row_id,
+        unchanged_count=int(np.count_nonzero(found.owned_row >= 0)) - len(changed),
+        dropped_locked_count=int(np.count_nonzero(found.held)),
+    )  # fmt: skip
+    before = _digest_owned(schedule) if schedule.owned_digest is None else schedule.owned_digest
+    # What stays as it is counts in both digests alike: only the difference is looked at.
+    leaving = np.concatenate((found.extra, gone, missed, changed_row))
+    after = np.subtract(before, digest_rows(owned.take(leaving), schedule.kinds)) + _digest_missed(schedule, missed)
+    return Difference(changes, before, after + _digest_planned(rows, changed) + _digest_planned(rows, inserts))
 
 
-def identity_columns(  # the columns of R7 and the numbers of email types
-    contact_id: Int64,
-    instance_id: Int64,
-    parent_id: Int64,
-    event_day: Int32,
-    kind: Int32,
-    kinds: Sequence[RowKind],
-    number: dict[str, int],
-) -> tuple[Int64, Int64, Int32, Int64]:
-    """A follow-up is its contact and parent; everything else is contact, type, instance and event (R7).
-
-    Parent and event share a column, since no row has both; the type, 0 for follow-ups alone, keeps them apart.
-    """
-    is_followup = np.array([k.email_type.startswith(FOLLOWUP_PREFIX) for k in kinds] or [False], dtype=np.bool_)[kind]
-    email_type = np.array([number[k.email_type] for k in kinds] or [0], dtype=np.int32)[kind]
-    event = np.where(event_day == NO_DAY, _NO_EVENT, event_day)
-    return (
-        np.where(is_followup, null_to_zero(parent_id), event),
-        contact_id,
-        np.where(is_followup, 0, email_type).astype(np.int32),
-        np.where(is_followup, 0, null_to_zero(instance_id)),
-    )
+def _by_send_day(rows: PlannedRows, inserts: Int64) -> Int64:
+    """Order rows by send day and contact."""
+    (key,) = dense_keys([(rows.send_day[inserts], rows.contact[inserts])])
+    return np.argsort(key, kind="stable")
 
 
-def _first_of_each(key: Int64, event_day: Int32) -> tuple[Int64, Int64]:
-    """Return rows sorted by key without duplicates, and the duplicates: of one identity the lowest row id counts (R91)."""
-    order = np.argsort(key, kind="stable")  # rows come by ascending row id
-    repeats = np.zeros(len(order), dtype=np.bool_)
-    repeats[1:] = key[order][1:] == key[order][:-1]
-    repeats &= event_day[order] != NO_DAY  # a date that cannot be read is no identity
-    return order[~repeats], np.sort(order[repeats])
-
-
-def _find(wanted: Int64, key: Int64, first: Int64) -> Int64:
-    """Return for each wanted key the row that has it, -1 where none has."""
-    if not len(first):
-        return np.full(len(wanted), -1, dtype=np.int64)
-    ordered = key[first]
-    place = np.minimum(np.searchsorted(ordered, wanted), len(first) - 1)
-    return np.where(ordered[place] == wanted, first[place], -1)
-
-
-def _same_content(rows: PlannedRows, planned: Int64, schedule: Schedule, stored: Int64) -> Bool:
-    """Whether each pair has equal content (R90)."""
+def _changed(rows: PlannedRows, schedule: Schedule, found: Matches) -> Int64:
+    """Return the planned rows whose owned row has other content (R90)."""
     number = {kind: i for i, kind in enumerate(rows.kinds)}
     renumber = np.array([number.get(k, -1) for k in schedule.kinds] or [-1], dtype=np.int32)
-    owned = schedule.owned
-    same: Bool = (
-        (renumber[owned.kind[stored]] == rows.kind[planned])
-        & (owned.send_day[stored] == rows.send_day[planned])
-        & (owned.event_day[stored] == rows.event_day[planned])
-        & (owned.instance_id[stored] == rows.instance_id[planned])
-    )
-    return same
+    changed = [np.zeros(0, dtype=np.int64)]
+    for part in parts_of(len(rows)):
+        planned = part.start + np.flatnonzero(found.owned_row[part] >= 0)
+        stored = schedule.owned.take(found.owned_row[planned].astype(np.int64))
+        same = (
+            (renumber[stored.kind] == rows.kind[planned])
+            & (stored.send_day == rows.send_day[planned])
+            & (stored.event_day == rows.event_day[planned])
+            & (stored.instance_id == rows.links.instance_id[rows.link[planned]])
+        )
+        changed.append(planned[~same])
+    return np.concatenate(changed)
 
 
 def _without_counterpart(schedule: Schedule, rest: Int64, today: int) -> tuple[Int64, Int64]:
     """Split owned rows that the plan does not have: those to delete and those that missed their day (R92)."""
-    owned = schedule.owned
-    send_day = owned.send_day[rest]
-    past = (send_day < today) & (send_day != NO_DAY)
-    skipped = schedule.kinds_where(lambda k: k.status == "skipped")[owned.kind[rest]]
+    rows = schedule.owned.take(rest)
+    past = (rows.send_day < today) & (rows.send_day != NO_DAY)
+    skipped = schedule.kinds_where(lambda k: k.status == "skipped")[rows.kind]
     return rest[~past], rest[past & ~skipped]
 
 
-def _batch(rows: PlannedRows, planned: Int64, row_id: Int64 | None) -> RowBatch:
-    part = rows.take(planned)
-    return RowBatch(
-        row_id=np.zeros(0, dtype=np.int64) if row_id is None else row_id,
-        contact_id=part.contact_id,
-        campaign_instance_id=part.instance_id,
-        parent_schedule_id=part.parent_id,
-        event_day=part.event_day,
-        send_day=part.send_day,
-        kind=part.kind,
-        kinds=part.kinds,
-    )
+def _digest_owned(schedule: Schedule) -> UInt64:
+    total = digest.zero()
+    for part in parts_of(len(schedule.owned)):
+        total = total + digest_rows(schedule.owned.take(part), schedule.kinds)
+    return total
 
 
-def _digest_owned(schedule: Schedule, rows: ScheduleRows) -> UInt64:
-    return digest.schedule_rows(
-        rows.contact_id, rows.instance_id, rows.parent_id, rows.event_day, rows.send_day, rows.kind, schedule.kinds
-    )
-
-
-def _digest_after(rows: PlannedRows, kept: Int64, schedule: Schedule, history: Int64, missed: Int64) -> UInt64:
-    """Return the digest of the owned rows as they will be: the plan, the history, and the missed ones."""
-    planned = rows.take(kept)
-    of_plan = digest.schedule_rows(
-        planned.contact_id, planned.instance_id, planned.parent_id, planned.event_day, planned.send_day, planned.kind,
-        planned.kinds,
-    )  # fmt: skip
-    late = schedule.owned.take(missed)
+def _digest_missed(schedule: Schedule, missed: Int64) -> UInt64:
+    """Return the digest of missed rows as they will be (R92)."""
     marked = tuple(k._replace(status="skipped", skip_reason=MISSED_SEND_DATE) for k in schedule.kinds)
-    of_missed = digest.schedule_rows(
-        late.contact_id, late.instance_id, late.parent_id, late.event_day, late.send_day, late.kind, marked
-    )
-    return of_plan + of_missed + _digest_owned(schedule, schedule.owned.take(history))
+    return digest_rows(schedule.owned.take(missed), marked)
+
+
+def _digest_planned(rows: PlannedRows, planned: Int64) -> UInt64:
+    total = digest.zero()
+    for part in parts_of(len(planned)):
+        here = rows.take(planned[part])
+        total = total + digest.schedule_rows(
+            here.contact_id, here.instance_id, here.parent_id, here.event_day, here.send_day, here.kind, here.kinds
+        )
+    return total
 
 
 def diff_issues(found: Issues, in_force: Sequence[IssueChunk]) -> IssueChanges:

@@ -12,7 +12,8 @@ from core.planning.explain_words import find, skip_code
 from core.planning.explanation import Finding
 from core.planning.followups import FOLLOWUP_TYPES, Behaviour, can_be_parent, gather_behaviour, plan_followups
 from core.planning.reasons import reason_text
-from core.planning.schedule import ScheduleRows, is_followup, null_to_zero
+from core.planning.schedule import is_followup, null_to_zero
+from core.planning.schedule_rows import ScheduleRows
 
 NO_FOLLOWUP: Final = "followup"
 """The email type under which the absence of a follow-up is told."""

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.planning.calendar import to_date
-from core.planning.changes import RowBatch
+from core.planning.changes import PlannedBatch, RowBatch
 from core.planning.columns import NO_DAY, NULL_ID, Int64
 from core.planning.diff import diff_schedule
 from core.planning.explain_subject import RowKey, Subject, stored_mails
 from core.planning.explanation import FieldChange, Leftover, LeftoverChange, Stored
 from core.planning.rows import PlannedRows
 from core.planning.rules import FOLLOWUP_PREFIX
-from core.planning.schedule import ScheduleRows, null_to_zero
+from core.planning.schedule import null_to_zero
+from core.planning.schedule_rows import StoredRows
 from core.planning.snapshot import RowKind
 
 
@@ -45,7 +46,7 @@ def planned_rows_of(subject: Subject) -> dict[RowKey, PlannedRow]:
     return found
 
 
-def _keys(rows: PlannedRows | RowBatch) -> list[RowKey]:
+def _keys(rows: PlannedRows | RowBatch | PlannedBatch) -> list[RowKey]:
     instance = rows.instance_id if isinstance(rows, PlannedRows) else rows.campaign_instance_id
     parent = rows.parent_id if isinstance(rows, PlannedRows) else rows.parent_schedule_id
     kinds = [rows.kinds[number].email_type for number in rows.kind.tolist()]
@@ -63,7 +64,7 @@ def _kept(subject: Subject, key: RowKey) -> Stored:
     raise ValueError("a planned row is neither new, changed, stored nor held: the difference contradicts itself")
 
 
-def _same_identity(rows: ScheduleRows, place: int, kind: RowKind, key: RowKey) -> bool:
+def _same_identity(rows: StoredRows, place: int, kind: RowKind, key: RowKey) -> bool:
     if key.email_type.startswith(FOLLOWUP_PREFIX):
         is_followup = kind.email_type.startswith(FOLLOWUP_PREFIX)
         return is_followup and int(null_to_zero(rows.parent_id[[place]])[0]) == key.parent_id

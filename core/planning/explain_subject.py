@@ -13,7 +13,8 @@ from core.planning.explain_trace import ItemKey, Trace
 from core.planning.explanation import Finding, MailRef
 from core.planning.plan import Plan, Snapshot, frame_of
 from core.planning.rules import CAMPAIGN, EMAIL_TYPES
-from core.planning.schedule import Schedule, ScheduleRows
+from core.planning.schedule import Schedule
+from core.planning.schedule_rows import StoredRows
 
 TYPE_NAMES: Final = {spec.code: name for name, spec in EMAIL_TYPES.items()}
 """Built-in types by code (R36)."""
@@ -110,7 +111,7 @@ def narrowed(snapshot: Snapshot, row: int) -> Snapshot:
     )
 
 
-def stored_mails(rows: ScheduleRows, schedule: Schedule) -> tuple[MailRef, ...]:
+def stored_mails(rows: StoredRows, schedule: Schedule) -> tuple[MailRef, ...]:
     """Return stored rows as an explanation names them."""
     kinds = [schedule.kinds[number] for number in rows.kind.tolist()]
     return tuple(

@@ -19,7 +19,8 @@ from core.planning.rules import (
     SENT_STATUSES,
     UNKNOWN_STATE,
 )
-from core.planning.schedule import Schedule, ScheduleRows, is_followup, null_to_zero
+from core.planning.schedule import Schedule, is_followup, null_to_zero
+from core.planning.schedule_rows import ScheduleRows
 from core.planning.snapshot import AnswerChunk, ClickChunk, RowKind
 from core.planning.text_dates import parse_moments
 

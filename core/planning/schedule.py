@@ -1,52 +1,31 @@
 """The stored schedule as columns: the rows that are ours, and the locked ones that the sender has taken (R3-R5)."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from core.planning.columns import NO_DAY, NULL_ID, Bool, Int32, Int64, TextColumn
-from core.planning.rules import COUNTING_STATUSES, FOLLOWUP_PREFIX, OWNED_STATUSES
+from core.planning import digest
+from core.planning.columns import NO_DAY, NULL_ID, Bool, Int32, Int64, TextColumn, UInt64
+from core.planning.rules import CAMPAIGN_PREFIX, COUNTING_STATUSES, FOLLOWUP_PREFIX, OWNED_STATUSES
+from core.planning.schedule_rows import RowCollector, ScheduleRows, StoredRows
 from core.planning.snapshot import RowKind, ScheduleChunk
 from core.planning.text_dates import parse_dates, parse_exact_dates, parse_moments
 
-_FIRST_ROWS: Final = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduleRows:
-    """Rows of email_schedules; ``kind`` indexes the ``kinds`` of the Schedule that holds them."""
-
-    row_id: Int64
-    contact_id: Int64
-    instance_id: Int64
-    """NULL_ID where NULL."""
-    parent_id: Int64
-    """NULL_ID where NULL."""
-    event_day: Int32
-    """R6; NO_DAY where the stored text is no date (such a row has no identity that a plan could have)."""
-    send_day: Int32
-    """Owned rows: scheduled_send_date. Locked rows: R5. NO_DAY where unusable."""
-    send_second: Int32
-    """Second of the day of actual_send_datetime, 0 without one (R82)."""
-    kind: Int32
-
-    def __len__(self) -> int:
-        return len(self.row_id)
-
-    def take(self, rows: Int64 | Bool) -> "ScheduleRows":
-        """Return some rows, in the order given."""
-        return ScheduleRows(*(getattr(self, f.name)[rows] for f in fields(self)))
+_HISTORY_DAYS: Final = 800
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """All stored rows, by ascending row id within each part."""
 
-    owned: ScheduleRows
-    locked: ScheduleRows
+    owned: StoredRows
+    locked: StoredRows
     kinds: tuple[RowKind, ...]
+    """One per combination that is stored with a campaign instance: equal kinds may have several numbers."""
+    owned_digest: UInt64 | None = None
+    """Of the owned rows, where it was reckoned while they were read (R96)."""
 
     def kinds_where(self, test: Callable[[RowKind], bool]) -> Bool:
         """Return a table over kind numbers: which kinds pass a test."""
@@ -67,56 +46,80 @@ def is_followup(kind: RowKind) -> bool:
     return kind.email_type.startswith(FOLLOWUP_PREFIX)
 
 
-def gather_schedule(chunks: Iterable[ScheduleChunk]) -> Schedule:
-    """Join stored rows into one table, whatever order and chunks they came in."""
-    numbers: dict[RowKind, int] = {}
-    owned, locked = _Growing(), _Growing()
+def gather_schedule(chunks: Iterable[ScheduleChunk], *, first_day: int | None = None) -> Schedule:
+    """Join stored rows into one table, whatever order and chunks they came in.
+
+    Locked rows that are past history on ``first_day`` (see ``history_before``) are passed over.
+    """
+    numbers = _Kinds()
+    owned, locked = RowCollector(), RowCollector()
+    owned_digest = digest.zero()
     for chunk in chunks:
-        renumber = np.array([numbers.setdefault(k, len(numbers)) for k in chunk.kinds] or [0], dtype=np.int32)
+        kind = numbers.number(chunk.kinds, chunk.kind, chunk.campaign_instance_id)
         ours = np.array([k.status in OWNED_STATUSES for k in chunk.kinds] or [False], dtype=np.bool_)[chunk.kind]
-        kind = renumber[chunk.kind]
         days = parse_exact_dates(chunk.event_date), parse_exact_dates(chunk.scheduled_send_date)
-        owned.add(_owned(chunk, days, kind, np.flatnonzero(ours)))
-        locked.add(_locked(chunk, days, kind, np.flatnonzero(~ours)))
-    return Schedule(owned.rows(), locked.rows(), tuple(numbers))
+        rows = _owned(chunk, days, kind, np.flatnonzero(ours))
+        owned_digest = owned_digest + digest_rows(rows, numbers.kinds)
+        owned.add(rows)
+        locked.add(_recent(_locked(chunk, days, kind, np.flatnonzero(~ours)), numbers.kinds, first_day))
+    return Schedule(owned.rows(numbers.instances), locked.rows(numbers.instances), numbers.kinds, owned_digest)
 
 
-class _Growing:
-    """Columns that grow by chunks. Chunks are copied and forgotten: a list of them would be held twice while joined."""
+def digest_rows(rows: ScheduleRows, kinds: Sequence[RowKind]) -> UInt64:
+    """Return the digest of rows (R96)."""
+    return digest.schedule_rows(
+        rows.contact_id, rows.instance_id, rows.parent_id, rows.event_day, rows.send_day, rows.kind, kinds
+    )
+
+
+def history_before(today: int) -> int:
+    """Return the day before which mail that the sender has is history: no rule asks about it any more.
+
+    The rules look back farthest for a mail of the same type around the occurrence before the current one: a year, the
+    grace of the current one and the 180 days of R33, 726 days with the widest configuration. Campaign mail (R57) and
+    follow-ups (R91) are asked about however old they are.
+    """
+    return today - _HISTORY_DAYS
+
+
+def _recent(rows: ScheduleRows, kinds: Sequence[RowKind], first_day: int | None) -> ScheduleRows:
+    if first_day is None:
+        return rows
+    always = np.array(
+        [is_followup(k) or k.email_type.startswith(CAMPAIGN_PREFIX) for k in kinds] or [True], dtype=np.bool_
+    )
+    unknown = (rows.event_day == NO_DAY) | (rows.send_day == NO_DAY)
+    recent = (rows.event_day >= first_day) | (rows.send_day >= first_day) | unknown | always[rows.kind]
+    return rows if bool(recent.all()) else rows.take(recent)
+
+
+class _Kinds:
+    """Numbers the kinds of all chunks. An instance is part of a stored kind: few rows have one of many."""
 
     def __init__(self) -> None:
-        self._columns = _no_rows()
-        self._count = 0
+        self._numbers: dict[tuple[RowKind, int], int] = {}
 
-    def add(self, chunk: ScheduleRows) -> None:
-        """Append the rows of a chunk."""
-        needed = self._count + len(chunk)
-        if needed > len(self._columns):
-            self._reserve(max(needed, len(self._columns) * 3 // 2, _FIRST_ROWS))
-        for f in fields(ScheduleRows):
-            getattr(self._columns, f.name)[self._count : needed] = getattr(chunk, f.name)
-        self._count = needed
+    def number(self, kinds: Sequence[RowKind], kind: Int32, instance_id: Int64) -> Int32:
+        """Return the number of each row's kind and instance."""
+        numbers = self._of([(k, NULL_ID) for k in kinds])[kind]
+        rows = np.flatnonzero(instance_id != NULL_ID)
+        if len(rows):
+            instances, place = np.unique(instance_id[rows], return_inverse=True)
+            pairs, place = np.unique(kind[rows] * np.int64(len(instances)) + place, return_inverse=True)
+            found = (divmod(pair, len(instances)) for pair in pairs.tolist())
+            numbers[rows] = self._of([(kinds[k], int(instances[i])) for k, i in found])[place]
+        return numbers
 
-    def rows(self) -> ScheduleRows:
-        """Return all rows by ascending row id."""
-        rows = ScheduleRows(*(getattr(self._columns, f.name)[: self._count] for f in fields(ScheduleRows)))
-        if bool(np.all(rows.row_id[1:] > rows.row_id[:-1])):
-            return rows
-        return rows.take(np.argsort(rows.row_id, kind="stable"))
+    def _of(self, found: Sequence[tuple[RowKind, int]]) -> Int32:
+        return np.array([self._numbers.setdefault(f, len(self._numbers)) for f in found] or [0], dtype=np.int32)
 
-    def _reserve(self, count: int) -> None:
-        larger = ScheduleRows(
-            *(np.empty(count, dtype=getattr(self._columns, f.name).dtype) for f in fields(ScheduleRows))
-        )
-        for f in fields(ScheduleRows):
-            getattr(larger, f.name)[: self._count] = getattr(self._columns, f.name)[: self._count]
-        self._columns = larger
+    @property
+    def kinds(self) -> tuple[RowKind, ...]:
+        return tuple(kind for kind, _ in self._numbers)
 
-
-def _no_rows() -> ScheduleRows:
-    ids = np.zeros(0, dtype=np.int64)
-    days = np.zeros(0, dtype=np.int32)
-    return ScheduleRows(ids, ids, ids, ids, days, days, days, days)
+    @property
+    def instances(self) -> Int64:
+        return np.array([instance for _, instance in self._numbers] or [NULL_ID], dtype=np.int64)
 
 
 def _owned(chunk: ScheduleChunk, days: tuple[Int32, Int32], kind: Int32, rows: Int64) -> ScheduleRows:

@@ -9,7 +9,8 @@ from core.planning.config import Config
 from core.planning.hashing import CATCH_UP, SMOOTHING, spread_hash
 from core.planning.items import Items
 from core.planning.rules import BIRTHDAY, COUNTING_STATUSES, EFFECTIVE_DATE, SizeProfile
-from core.planning.schedule import Schedule, ScheduleRows
+from core.planning.schedule import Schedule
+from core.planning.schedule_rows import ScheduleRows
 
 
 def cluster_limit(profile: SizeProfile, cap: int) -> int:

@@ -9,7 +9,7 @@ from core.planning.campaigns import judge_campaigns
 from core.planning.config import Config
 from core.planning.contacts import Contacts, classify, contacts_digest, gather
 from core.planning.plan import Snapshot
-from core.planning.schedule import gather_schedule
+from core.planning.schedule import gather_schedule, history_before
 from core.planning.snapshot import IssueChunk
 from core.runs.ports import OrgDatabase
 
@@ -32,7 +32,7 @@ def read_org(db: OrgDatabase, config: Config, today: int) -> Reading:
     follow = config.enable_followups
     snapshot = Snapshot(
         contacts=contacts,
-        schedule=gather_schedule(db.schedule_chunks()),
+        schedule=gather_schedule(db.schedule_chunks(), first_day=history_before(today)),
         book=book,
         enrolments=tuple(db.enrolment_chunks()) if book.active else (),
         clicks=tuple(db.click_chunks(since)) if follow else (),

@@ -5,7 +5,8 @@ from datetime import date
 import numpy as np
 
 from core.planning.columns import NO_DAY, NULL_ID
-from core.planning.schedule import Schedule, ScheduleRows
+from core.planning.schedule import Schedule
+from core.planning.schedule_rows import ScheduleRows
 from core.planning.snapshot import RowKind
 from handlers.cli_output import Change, Move
 from handlers.plan_changes import list_changes, list_moves

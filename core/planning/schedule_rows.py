@@ -1,0 +1,228 @@
+"""Rows of email_schedules as columns: plain ones to work with, and packed ones to keep millions of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from core.planning.columns import NO_DAY, NULL_ID, Bool, Int16, Int32, Int64
+
+_MIDDLE_DAY: Final = 20_000
+"""Days of 89 years before and after 2024 fit into 16 bits; chunks that reach further are kept in 32."""
+_SHORT_NO_DAY: Final = -(2**15)
+
+ShortOrInt: TypeAlias = Int16 | Int32
+IntOrLong: TypeAlias = Int32 | Int64
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRows:
+    """Rows of email_schedules; ``kind`` indexes the ``kinds`` of the Schedule that holds them."""
+
+    row_id: Int64
+    contact_id: Int64
+    instance_id: Int64
+    """NULL_ID where NULL."""
+    parent_id: Int64
+    """NULL_ID where NULL."""
+    event_day: Int32
+    """R6; NO_DAY where the stored text is no date (such a row has no identity that a plan could have)."""
+    send_day: Int32
+    """Owned rows: scheduled_send_date. Locked rows: R5. NO_DAY where unusable."""
+    send_second: Int32
+    """Second of the day of actual_send_datetime, 0 without one (R82)."""
+    kind: Int32
+
+    def __len__(self) -> int:
+        return len(self.row_id)
+
+    def take(self, rows: Int64 | Bool | slice) -> "ScheduleRows":
+        """Return some rows, in the order given."""
+        return ScheduleRows(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def contact_and_event(self, rows: Int64) -> tuple[Int64, Int32]:
+        """Return the contact and the event day of some rows."""
+        return self.contact_id[rows], self.event_day[rows]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRows:
+    """The same in 14 bytes a row instead of 48; a column is unpacked when it is asked for, so ask for parts (``take``).
+
+    Ids are kept in 32 bits and days in 16 where all of them fit. An instance is a property of the kind, and a parent,
+    which few rows have, is looked up.
+    """
+
+    short_row_id: IntOrLong
+    short_contact_id: IntOrLong
+    short_event_day: ShortOrInt
+    short_send_day: ShortOrInt
+    short_kind: ShortOrInt
+    instances: Int64
+    """Of each kind; NULL_ID where NULL."""
+    followers: Int64
+    """The rows that have a parent, ascending."""
+    parents: Int64
+    """Of each of ``followers``."""
+    seconds: Int32
+    """Second of the day of each row; empty where all are 0."""
+
+    def __len__(self) -> int:
+        return len(self.short_row_id)
+
+    @property
+    def row_id(self) -> Int64:
+        """As in ScheduleRows."""
+        return self.short_row_id.astype(np.int64)
+
+    @property
+    def contact_id(self) -> Int64:
+        """As in ScheduleRows."""
+        return self.short_contact_id.astype(np.int64)
+
+    @property
+    def instance_id(self) -> Int64:
+        """As in ScheduleRows."""
+        return self.instances[self.short_kind]
+
+    @property
+    def parent_id(self) -> Int64:
+        """As in ScheduleRows."""
+        ids = np.full(len(self), NULL_ID, dtype=np.int64)
+        ids[self.followers] = self.parents
+        return ids
+
+    @property
+    def event_day(self) -> Int32:
+        """As in ScheduleRows."""
+        return _long_days(self.short_event_day)
+
+    @property
+    def send_day(self) -> Int32:
+        """As in ScheduleRows."""
+        return _long_days(self.short_send_day)
+
+    @property
+    def send_second(self) -> Int32:
+        """As in ScheduleRows."""
+        return self.seconds if len(self.seconds) else np.zeros(len(self), dtype=np.int32)
+
+    @property
+    def kind(self) -> Int32:
+        """As in ScheduleRows."""
+        return self.short_kind.astype(np.int32)
+
+    def take(self, rows: Int64 | Bool | slice) -> ScheduleRows:
+        """Return some rows, in the order given, unpacked."""
+        kind = self.short_kind[rows].astype(np.int32)
+        return ScheduleRows(
+            row_id=self.short_row_id[rows].astype(np.int64),
+            contact_id=self.short_contact_id[rows].astype(np.int64),
+            instance_id=self.instances[kind],
+            parent_id=self._parents_of(rows),
+            event_day=_long_days(self.short_event_day[rows]),
+            send_day=_long_days(self.short_send_day[rows]),
+            send_second=self.seconds[rows] if len(self.seconds) else np.zeros(len(kind), dtype=np.int32),
+            kind=kind,
+        )
+
+    def contact_and_event(self, rows: Int64) -> tuple[Int64, Int32]:
+        """Return the contact and the event day of some rows."""
+        return self.short_contact_id[rows].astype(np.int64), _long_days(self.short_event_day[rows])
+
+    def _parents_of(self, rows: Int64 | Bool | slice) -> Int64:
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        elif rows.dtype == np.bool_:
+            rows = np.flatnonzero(rows)
+        if not len(self.followers):
+            return np.full(len(rows), NULL_ID, dtype=np.int64)
+        found = np.minimum(np.searchsorted(self.followers, rows), len(self.followers) - 1)
+        return np.where(self.followers[found] == rows, self.parents[found], NULL_ID)
+
+
+StoredRows: TypeAlias = ScheduleRows | PackedRows
+
+
+class RowCollector:
+    """Packs rows as they are read, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._chunks: list[PackedRows] = []
+        self._count = 0
+
+    def add(self, rows: ScheduleRows) -> None:
+        """Append the rows of a chunk."""
+        followers = np.flatnonzero(rows.parent_id != NULL_ID)
+        self._chunks.append(
+            PackedRows(
+                _short_ids(rows.row_id),
+                _short_ids(rows.contact_id),
+                _short_days(rows.event_day),
+                _short_days(rows.send_day),
+                _short_kinds(rows.kind),
+                _NO_IDS,
+                followers + self._count,
+                rows.parent_id[followers],
+                rows.send_second if rows.send_second.any() else _NO_SHORT_IDS,
+            )
+        )
+        self._count += len(rows)
+
+    def rows(self, instances: Int64) -> StoredRows:
+        """Return all rows by ascending row id; the collector is empty then. ``instances`` are those of the kinds."""
+        chunks, self._chunks = self._chunks, []
+        packed = PackedRows(
+            row_id := np.concatenate([_NO_SHORT_IDS, *(c.short_row_id for c in chunks)]),
+            np.concatenate([_NO_SHORT_IDS, *(c.short_contact_id for c in chunks)]),
+            _joined_days([c.short_event_day for c in chunks]),
+            _joined_days([c.short_send_day for c in chunks]),
+            np.concatenate([np.zeros(0, dtype=np.int16), *(c.short_kind for c in chunks)]),
+            instances,
+            np.concatenate([_NO_IDS, *(c.followers for c in chunks)]),
+            np.concatenate([_NO_IDS, *(c.parents for c in chunks)]),
+            _joined_seconds(chunks),
+        )
+        if bool(np.all(row_id[1:] > row_id[:-1])):
+            return packed
+        return packed.take(np.argsort(row_id, kind="stable"))
+
+
+_NO_IDS: Final = np.zeros(0, dtype=np.int64)
+_NO_SHORT_IDS: Final = np.zeros(0, dtype=np.int32)
+
+
+def _short_ids(ids: Int64) -> IntOrLong:
+    fits = not len(ids) or (int(ids.min()) >= -(2**31) and int(ids.max()) < 2**31)
+    return ids.astype(np.int32) if fits else ids
+
+
+def _short_kinds(kind: Int32) -> ShortOrInt:
+    return kind.astype(np.int16) if int(kind.max(initial=0)) < 2**15 else kind
+
+
+def _short_days(days: Int32) -> ShortOrInt:
+    known = days != NO_DAY
+    short = np.where(known, days - np.int32(_MIDDLE_DAY), 0)
+    if int(short.min(initial=0)) <= _SHORT_NO_DAY or int(short.max(initial=0)) >= 2**15:
+        return days
+    return np.where(known, short, _SHORT_NO_DAY).astype(np.int16)
+
+
+def _long_days(days: ShortOrInt) -> Int32:
+    if days.dtype != np.int16:
+        return days.astype(np.int32)
+    return np.where(days != _SHORT_NO_DAY, days.astype(np.int32) + np.int32(_MIDDLE_DAY), np.int32(NO_DAY))
+
+
+def _joined_days(parts: Sequence[ShortOrInt]) -> ShortOrInt:
+    if all(part.dtype == np.int16 for part in parts):
+        return np.concatenate([np.zeros(0, dtype=np.int16), *parts])
+    return np.concatenate([_long_days(part) for part in parts])
+
+
+def _joined_seconds(chunks: Sequence[PackedRows]) -> Int32:
+    if not any(len(chunk.seconds) for chunk in chunks):
+        return _NO_SHORT_IDS
+    return np.concatenate([chunk.send_second for chunk in chunks])
