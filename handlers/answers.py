@@ -9,6 +9,7 @@ import msgspec
 from flask import Response
 
 from core.runs.errors import ErrorCode, OrgError
+from core.runs.fanout import unfinished
 from core.runs.service import Handled
 
 JSON: Final = "application/json"
@@ -73,19 +74,26 @@ def token_refused(status: int, code: str) -> Refusal:
     return Refusal(HTTPStatus(status), code, "the request carries no valid token of ours", hint, challenge)
 
 
+def retry_after_seconds(error: OrgError) -> int:
+    """How long a sender should wait before it sends again."""
+    return RETRY_AFTER_SECONDS_BY_CODE.get(error.code, RETRY_AFTER_SECONDS)
+
+
 def come_again(error: OrgError) -> Refusal:
     """Nothing is lost, but the sender has to send it again."""
-    seconds = RETRY_AFTER_SECONDS_BY_CODE.get(error.code, RETRY_AFTER_SECONDS)
-    headers = {"Retry-After": str(seconds)}
+    headers = {"Retry-After": str(retry_after_seconds(error))}
     return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.code.value, str(error), error.hint, headers)
 
 
 def refusal_of(handled: Iterable[Handled]) -> Refusal | None:
     """None if the whole request may be forgotten, else why it has to come again: the first reason found."""
-    unfinished = next((one for one in handled if not one.acknowledged), None)
-    if unfinished is None:
-        return None
-    return come_again(unfinished.error or OrgError(ErrorCode.SCHEDULER_FAILED, detail="the message was not finished"))
+    error = unfinished_of(handled)
+    return None if error is None else come_again(error)
+
+
+def unfinished_of(handled: Iterable[Handled]) -> OrgError | None:
+    """Return why a message has to come again, None if it may be forgotten."""
+    return next((unfinished(one) for one in handled if not one.acknowledged), None)
 
 
 def acknowledged() -> Response:

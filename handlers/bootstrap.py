@@ -6,23 +6,26 @@ Imports are made where an adapter is chosen, so that a command that needs no clo
 import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from core.runs.errors import ErrorCode, OrgError
-from core.runs.fanout import Fanout, HandOn, carried_out_here, published_requests
+from core.runs.fanout import Fanout, carried_out_here, published_requests
 from core.runs.org_run import Planner, Ports
 from core.runs.planning_job import InProcessPlanner
 from core.runs.ports import Bucket, Bus, Clock, Journal, Lease, OrgStore
-from core.runs.service import Service
+from core.runs.service import Handled, Service
+from events.types import Event
 from infra.clock import SystemClock
 from infra.settings import SETTINGS, Settings
 from infra.telemetry import LogJournal
 
 if TYPE_CHECKING:
+    from infra.dead_letters import DeadLetters
     from infra.delta_chain import PageDeltas
+    from infra.pubsub_pull import PubsubPull
 
 # ruff: noqa: PLC0415 - see above: a local import here keeps `emailsched --help` from loading Google's clients
 
@@ -60,7 +63,6 @@ def build(settings: Settings, *, planning_processes: int = 0) -> App:
     VERSIONING_OFF, RSYNC_MISSING, DISK_FULL.
     """
     from infra.disk_space import DiskSpace
-    from infra.fence import database_orgs
     from infra.holds import BucketHolds
     from infra.mirror import MirrorSync
     from infra.rsync import find_rsync
@@ -95,7 +97,7 @@ def build(settings: Settings, *, planning_processes: int = 0) -> App:
         holds=BucketHolds(bucket),
     )
     service = Service(ports, waiters_max=settings.max_waiters, run_slots=settings.run_slots)
-    fanout = Fanout(lambda: database_orgs(bucket), _hand_on(settings, bus, clock, service), clock, journal)
+    fanout = open_fanout(settings, bucket, bus, clock, journal, service)
 
     def close() -> None:
         end_planning()
@@ -131,11 +133,51 @@ def planning_environment(env: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
 
 
-def _hand_on(settings: Settings, bus: Bus, clock: Clock, service: Service) -> HandOn:
-    """Say where the run requests of a fan-out go: nobody reads them from a local bus, so they are carried out here."""
+def open_fanout(
+    settings: Settings,
+    bucket: Bucket,
+    bus: Bus,
+    clock: Clock,
+    journal: Journal,
+    service: Service,
+    told: Callable[[Event, Handled], None] = lambda _event, _handled: None,
+) -> Fanout:
+    """Say where the run requests of a fan-out go: nobody reads them from a local bus, so they are carried out here.
+
+    ``told`` hears of each run that was made here.
+    """
+    from infra.fence import database_orgs
+
     if settings.pubsub_project is None:
-        return carried_out_here(service.handle, runs_at_once=settings.run_slots)
-    return published_requests(bus, settings.request_topic, clock)
+        hand_on = carried_out_here(
+            service.handle,
+            clock,
+            runs_at_once=settings.run_slots,
+            wait_seconds_max=settings.run_deadline_seconds,
+            told=told,
+        )
+    else:
+        hand_on = published_requests(bus, settings.request_topic, clock)
+    return Fanout(lambda: database_orgs(bucket), hand_on, clock, journal)
+
+
+def open_dead_letters(settings: Settings) -> "DeadLetters":
+    """Return the subscription of dead letters; raises OrgError SETTINGS_INVALID where there is no Pub/Sub, KEYFILE_*."""
+    from infra.dead_letters import DeadLetters
+
+    return DeadLetters.connect(settings)
+
+
+def open_bus(settings: Settings) -> tuple[Bus, Callable[[], None]]:
+    """Return where events are published, and what closes it."""
+    return _bus(settings)
+
+
+def open_pull(settings: Settings, subscriptions: Sequence[str], *, places: int) -> "PubsubPull":
+    """Return the streams that the worker reads; raises OrgError SETTINGS_INVALID, KEYFILE_*."""
+    from infra.pubsub_pull import PubsubPull
+
+    return PubsubPull.connect(settings, subscriptions, places=places)
 
 
 def local_bus_file(settings: Settings) -> Path:

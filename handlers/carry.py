@@ -1,8 +1,9 @@
 """What happens to one decoded message, whatever door it came through: the push, the pull, or a batch."""
 
+from collections.abc import Iterable
 from typing import Final
 
-from core.runs.errors import OrgError
+from core.runs.errors import ErrorCode, OrgError
 from core.runs.ports import PreconditionFailedError
 from core.runs.service import Handled
 from events.rejection import Judged, Rejection
@@ -14,7 +15,23 @@ REJECTED_PREFIX: Final = "rejected/"
 """Where bodies go that are too large for event.rejected; a lifecycle rule of the bucket removes them after 30 days."""
 
 
-def carry(message: Judged, runtime: Runtime, *, until: float) -> Handled:
+def carry_all(decoded: Iterable[Judged], runtime: Runtime, arrived: float) -> list[Handled]:
+    """Carry every event of a request to its end, each for itself: a bad one does not hold up the others.
+
+    ``arrived`` is the monotonic moment when the request came.
+    """
+    until = arrived + runtime.app.settings.run_deadline_seconds
+    outcomes: list[Handled] = []
+    for message in decoded:
+        if runtime.app.clock.monotonic() > until:
+            error = OrgError(ErrorCode.LEASE_BUSY, detail="the batch did not end in time")
+            outcomes.append(Handled("retry", error=error))
+            break
+        outcomes.append(_carry(message, runtime, until=until))
+    return outcomes
+
+
+def _carry(message: Judged, runtime: Runtime, *, until: float) -> Handled:
     """Carry one event, or the news of a bad message, to its end, and count it; ``until`` as `Service.handle` has it."""
     app = runtime.app
     match message:

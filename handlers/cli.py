@@ -18,6 +18,7 @@ from handlers import (
     cli_campaign,
     cli_config,
     cli_doctor,
+    cli_doors,
     cli_due,
     cli_explain,
     cli_holds,
@@ -59,6 +60,8 @@ app: Final = typer.Typer(
 _COMMANDS: Final[Mapping[str, Callable[..., int | None]]] = {
     "demo": cli_tools.demo,
     "serve": cli_tools.serve,
+    "worker": cli_doors.worker,
+    "fan-out": cli_doors.fan_out,
     "run": cli_runs.run,
     "schedule": cli_runs.schedule,
     "plan": cli_plan.plan,
@@ -79,6 +82,7 @@ _COMMANDS: Final[Mapping[str, Callable[..., int | None]]] = {
 }
 _GROUPS: Final[Mapping[str, tuple[str, Mapping[str, Callable[..., int | None]]]]] = {
     "config": (cli_config.HELP, cli_config.COMMANDS),
+    "dead-letters": (cli_doors.HELP, cli_doors.COMMANDS),
     "campaign": (cli_campaign.HELP, cli_campaign.COMMANDS),
 }
 """Commands of two words: what the first is about, and the second words."""

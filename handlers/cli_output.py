@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from events.payloads import Count, EventRef, Generation, RunCompleted, RunCounts, Seconds
 from handlers.cli_change_output import GROUP_OUTPUTS, GroupOutput
+from handlers.cli_doors_output import DOORS_OUTPUTS, DoorsDocument
 from handlers.cli_hold_output import HOLD_OUTPUTS, HoldOutput
 from handlers.cli_look_output import LOOK_OUTPUTS, LookDocument
 from handlers.cli_recovery_output import RECOVERY_OUTPUTS, RecoveryDocument
@@ -186,6 +187,7 @@ Output = (
     | MakeOrgOutput
     | ServeOutput
     | DemoOutput
+    | DoorsDocument
     | RecoveryDocument
     | LookDocument
     | HoldOutput
@@ -202,6 +204,7 @@ COMMAND_OUTPUTS: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "plan --all": PlanAllOutput,
         "report": ReportOutput,
         "make-org": MakeOrgOutput,
+        **DOORS_OUTPUTS,
         **RECOVERY_OUTPUTS,
         **LOOK_OUTPUTS,
         **HOLD_OUTPUTS,

@@ -23,13 +23,16 @@ def bind(settings: Settings) -> socket.socket | None:
     """
     if settings.metrics_port == 0:
         return None
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return listen(settings.host, settings.metrics_port, "METRICS_PORT", "0 for none")
+
+
+def listen(host: str, port: int, setting: str, zero: str) -> socket.socket:
+    """Take a port that a setting names; raises OrgError SETTINGS_INVALID where it is not to be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.metrics_port), family=family, backlog=_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        detail = (
-            f"METRICS_PORT {settings.metrics_port} cannot be bound: {error.strerror}; set another one, or 0 for none"
-        )
+        detail = f"{setting} {port} cannot be bound: {error.strerror}; set another one, or {zero}"
         raise OrgError(ErrorCode.SETTINGS_INVALID, detail=detail) from error
 
 

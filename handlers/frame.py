@@ -41,10 +41,10 @@ class Frame:
         if path == "/readyz":
             return self._readiness(start_response)
         if path in _FRAMEWORK_PATHS:
-            return _refuse(answers.NOTHING_HERE, start_response)
+            return refuse(answers.NOTHING_HERE, start_response)
         if not self._places.acquire(blocking=False):
             full = OrgError(ErrorCode.WAITERS_FULL, detail="every place at the door is taken")
-            return _refuse(answers.come_again(full), start_response)
+            return refuse(answers.come_again(full), start_response)
         try:
             is_page = path == operator_pages.PREFIX or path.startswith(f"{operator_pages.PREFIX}/")
             response = self._page(environ, start_response) if is_page else self._app(environ, start_response)
@@ -70,7 +70,8 @@ def _state(state: str, status: HTTPStatus, start_response: "StartResponse") -> I
     return _send(status, {"Cache-Control": "no-store"}, b'{"status":"%s"}' % state.encode("ascii"), start_response)
 
 
-def _refuse(refusal: answers.Refusal, start_response: "StartResponse") -> Iterable[bytes]:
+def refuse(refusal: answers.Refusal, start_response: "StartResponse") -> Iterable[bytes]:
+    """Answer with a refusal and its JSON."""
     return _send(refusal.status, dict(refusal.headers), answers.body_of(refusal), start_response)
 
 

@@ -5,7 +5,6 @@
 runs it as it is; ``handlers.server`` adds what a machine of our own needs.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
@@ -14,12 +13,10 @@ import flask
 import functions_framework
 
 from core.runs.errors import ErrorCode, OrgError, unforeseen
-from core.runs.service import Handled
 from events.limits import DEFAULT_LIMITS
-from events.rejection import Judged
 from events.wire import decode
 from handlers import answers
-from handlers.carry import carry
+from handlers.carry import carry_all
 from handlers.process import PROCESS, Runtime
 from infra.auth import CertificatesUnavailableError, TokenRefusedError
 from infra.telemetry import LogJournal
@@ -66,7 +63,7 @@ def _refusal_of(request: flask.Request) -> answers.Refusal | None:
         limits=replace(DEFAULT_LIMITS, body_bytes_max=max_bytes),
         received_at=app.clock.now_utc(),
     )
-    refusal = answers.refusal_of(_all_handled(decoded, runtime, arrived))
+    refusal = answers.refusal_of(carry_all(decoded, runtime, arrived))
     app.journal.info(
         "answered",
         status=(refusal.status if refusal else HTTPStatus.NO_CONTENT).value,
@@ -112,16 +109,3 @@ def _body(request: flask.Request, max_bytes: int) -> bytes | answers.Refusal:
     if declared is not None and len(body) < declared:
         return answers.INCOMPLETE_BODY
     return bytes(body)
-
-
-def _all_handled(decoded: Iterable[Judged], runtime: Runtime, arrived: float) -> list[Handled]:
-    """Carry every event of the request to its end, each for itself: a bad one does not hold up the others."""
-    until = arrived + runtime.app.settings.run_deadline_seconds
-    outcomes: list[Handled] = []
-    for message in decoded:
-        if runtime.app.clock.monotonic() > until:
-            error = OrgError(ErrorCode.LEASE_BUSY, detail="the batch did not end in time")
-            outcomes.append(Handled("retry", error=error))
-            break
-        outcomes.append(carry(message, runtime, until=until))
-    return outcomes

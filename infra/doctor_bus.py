@@ -16,7 +16,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from core.runs.errors import OrgError
 from infra.credentials import PUBSUB_SCOPES, google_credentials
 from infra.findings import Finding, failed
-from infra.pubsub import reason_of
+from infra.pubsub_client import reason_of
 from infra.settings import Settings
 
 ACK_DEADLINE_SECONDS: Final = 600

@@ -8,9 +8,8 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import grpc  # type: ignore[import-untyped]
 from google.api_core import exceptions as api
 from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
@@ -24,9 +23,9 @@ from google.cloud.pubsub_v1.types import (  # type: ignore[import-untyped]
 )
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
-from core.runs.errors import ErrorCode, OrgError
+from core.runs.errors import OrgError
 from core.runs.ports import Message
-from infra.credentials import PUBSUB_SCOPES, google_credentials
+from infra.pubsub_client import connection, reason_of, require_project, unreachable
 from infra.settings import Settings
 
 _PASSING: Final = if_exception_type(
@@ -79,13 +78,12 @@ class PubsubBus:
 
         Raises OrgError SETTINGS_INVALID, KEYFILE_INVALID or KEYFILE_MISSING.
         """
-        if settings.pubsub_project is None:
-            raise OrgError(ErrorCode.SETTINGS_INVALID, detail="PUBSUB_PROJECT is not set")
+        project = require_project(settings)
         if limits is None:
             limits = PubsubLimits(
                 timeout_seconds=settings.bucket_timeout_seconds, deadline_seconds=settings.bucket_deadline_seconds
             )
-        return cls(_client(settings, limits), settings.pubsub_project, limits)
+        return cls(_client(settings, limits), project, limits)
 
     def publish(self, message: Message) -> None:
         """Return when Pub/Sub has the message; raises OrgError BUS_UNREACHABLE (it may have arrived nevertheless)."""
@@ -117,7 +115,7 @@ class PubsubBus:
         try:
             future: concurrent.futures.Future[str] = self._client.publish(topic, message.data, **message.attributes)
         except (RuntimeError, MessageTooLargeError) as error:  # the client is stopped; over 10 MB
-            raise _unreachable(message.topic, type(error).__name__) from error
+            raise unreachable(f"publish to {message.topic}", type(error).__name__) from error
         with self._lock:
             self._in_flight.add(future)
         return future
@@ -127,7 +125,7 @@ class PubsubBus:
         try:
             future.result(timeout=max(0.0, until - time.monotonic()))
         except (api.GoogleAPIError, GoogleAuthError, TimeoutError, MessageTooLargeError) as error:
-            failure = _unreachable(topic, reason_of(error))
+            failure = unreachable(f"publish to {topic}", reason_of(error))
             failure.__cause__ = error
             return failure
         finally:
@@ -159,24 +157,6 @@ def _wait(future: concurrent.futures.Future[str], seconds: float) -> None:
 def _client(settings: Settings, limits: PubsubLimits) -> PublisherClient:
     retry = Retry(predicate=_PASSING, initial=0.1, multiplier=2.0, maximum=10.0, timeout=limits.deadline_seconds)
     options = PublisherOptions(flow_control=_FLOW, retry=retry, timeout=limits.timeout_seconds)
-    return PublisherClient(batch_settings=_BATCH, publisher_options=options, **_connection(settings))
-
-
-def _connection(settings: Settings) -> dict[str, Any]:
-    """Say where to and as whom. An emulator gets a connection without credentials, whatever the environment says."""
-    if settings.pubsub_emulator_host is not None:
-        return {"transport": PublisherGrpcTransport(channel=grpc.insecure_channel(settings.pubsub_emulator_host))}
-    return {"credentials": google_credentials(settings.gcs_keyfile_json, PUBSUB_SCOPES)}
-
-
-def reason_of(error: BaseException) -> str:
-    """Name an error by its gRPC status, without its message."""
-    if isinstance(error, api.RetryError) and error.cause is not None:
-        return reason_of(error.cause)
-    if isinstance(error, api.GoogleAPICallError) and error.grpc_status_code is not None:
-        return str(error.grpc_status_code.name)
-    return type(error).__name__
-
-
-def _unreachable(topic: str, reason: str) -> OrgError:
-    return OrgError(ErrorCode.BUS_UNREACHABLE, detail=f"publish to {topic}: {reason}")
+    return PublisherClient(
+        batch_settings=_BATCH, publisher_options=options, **connection(settings, PublisherGrpcTransport)
+    )

@@ -20,6 +20,7 @@ from infra.settings_table import Setting, complaint, parse, rows_of
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 _TOPIC: Final = r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$"
+_SUBSCRIPTIONS: Final = r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}( *, *[A-Za-z][A-Za-z0-9._~+%-]{2,254}){0,9}$"
 _URL: Final = r"^https?://[^\s/]+(:[0-9]+)?$"
 _ENDPOINT: Final = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"
 _HOST_PORT: Final = r"^[^\s/:]+:[0-9]{1,5}$"
@@ -134,6 +135,25 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra={"allowed": "a topic's short name, without projects/"},
         ),
     ] = "email-scheduler-requests"
+    pull_subscriptions: (
+        Annotated[
+            str,
+            Meta(
+                pattern=_SUBSCRIPTIONS,
+                description="subscriptions that `emailsched worker` pulls from",
+                extra={"allowed": "subscriptions' short names, separated by commas"},
+            ),
+        ]
+        | None
+    ) = None
+    dead_letter_subscription: Annotated[
+        str,
+        Meta(
+            pattern=_TOPIC,
+            description="subscription with the messages that nobody could carry, for `emailsched dead-letters`",
+            extra={"allowed": "a subscription's short name, without projects/"},
+        ),
+    ] = "email-scheduler-dead-letters"
     pubsub_emulator_host: (
         Annotated[
             str,

@@ -29,8 +29,11 @@ OrgNames = Callable[[], Iterator[OrgId | None]]
 class HandOn(Protocol):
     """Takes a part of the requests on."""
 
-    def __call__(self, requests: Sequence[Event], *, until: float) -> None:
-        """Return when every request is safe (published, or carried out); raises OrgError if one has to come again."""
+    def __call__(self, requests: Sequence[Event], *, until: float) -> OrgError | None:
+        """Return when every request is safe (published, or carried out); an error if one has to come again.
+
+        Raises OrgError where there is no sense in going on with other orgs.
+        """
         ...
 
 
@@ -43,6 +46,8 @@ class FanoutReport:
     """By include and exclude."""
     names_skipped: int
     """Objects among the databases whose names are no org's."""
+    unsafe: OrgError | None = None
+    """Why the fan-out has to come again, although it asked for all runs."""
 
 
 class Fanout:
@@ -57,15 +62,18 @@ class Fanout:
     def handle(self, event: FleetEvent, *, until: float) -> Handled:
         """Carry a fan-out to its end; raises nothing that an operator could act on (it is in the result)."""
         try:
-            self.ask(event, until=until)
-        except OrgError as error:
-            self._journal.error(error.code.value, event_id=event.id, detail=error.detail, hint=error.hint)
-            return Handled("retry", error=error)
-        return Handled("done")
+            error = self.ask(event, until=until).unsafe
+        except OrgError as raised:
+            error = raised
+        if error is None:
+            return Handled("done")
+        self._journal.error(error.code.value, event_id=event.id, detail=error.detail, hint=error.hint)
+        return Handled("retry", error=error)
 
     def ask(self, event: FleetEvent, *, until: float) -> FanoutReport:
-        """Return when every request is safe; raises OrgError, and then some requests may have been handed on."""
+        """Return when every org was asked for; raises OrgError, and then some requests may have been handed on."""
         asked = left_out = skipped = 0
+        unsafe: OrgError | None = None
         names = self._orgs()
         while part := tuple(islice(names, PART_REQUESTS_MAX)):
             if self._clock.monotonic() > until:
@@ -73,13 +81,14 @@ class Fanout:
             orgs = tuple(org for org in part if org is not None)
             wanted = tuple(org for org in orgs if is_wanted(org, event.data))
             if wanted:
-                self._hand_on([child_of(event, org) for org in wanted], until=until)
+                error = self._hand_on([child_of(event, org) for org in wanted], until=until)
+                unsafe = unsafe or error
             asked, left_out = asked + len(wanted), left_out + len(orgs) - len(wanted)
             skipped += len(part) - len(orgs)
         if skipped:
             self._journal.warning("names_skipped", event_id=event.id, objects=skipped)
         self._journal.info("fanned_out", event_id=event.id, orgs=asked, left_out=left_out)
-        return FanoutReport(asked, left_out, skipped)
+        return FanoutReport(asked, left_out, skipped, unsafe)
 
 
 def is_wanted(org_id: OrgId, wish: FanoutRequested) -> bool:
@@ -103,13 +112,14 @@ def child_of(event: FleetEvent, org_id: OrgId) -> Event:
 def published_requests(bus: Bus, topic: str, clock: Clock) -> HandOn:
     """Hand requests on to whoever reads a topic, this service among them."""
 
-    def hand_on(requests: Sequence[Event], *, until: float) -> None:  # noqa: ARG001 - the bus has bounds of its own
+    def hand_on(requests: Sequence[Event], *, until: float) -> OrgError | None:  # noqa: ARG001 - the bus has its own
         now = clock.now_utc()
         outgoing = (
             Outgoing(id=r.id, source=r.source, data=r.data, org_id=r.org_id, time=now, traceparent=r.traceparent)
             for r in requests
         )
         bus.publish_many([Message(topic, *encode(event)) for event in outgoing])
+        return None
 
     return hand_on
 
@@ -123,26 +133,35 @@ class CarryOut(Protocol):
 
 
 def carried_out_here(
-    carry_out: CarryOut, *, runs_at_once: int, told: Callable[[Event, Handled], None] = lambda _event, _handled: None
+    carry_out: CarryOut,
+    clock: Clock,
+    *,
+    runs_at_once: int,
+    wait_seconds_max: float,
+    told: Callable[[Event, Handled], None] = lambda _event, _handled: None,
 ) -> HandOn:
     """Run the orgs in this process, for a bus that nobody reads requests from.
 
-    Every request is tried, whatever became of the others; ``told`` hears of each, on a thread of its own.
+    Every request is tried, whatever became of the others; ``told`` hears of each, on a thread of its own. No run waits for
+    its org longer than ``wait_seconds_max``.
     """
 
     def one(request: Event, until: float) -> Handled:
-        handled = carry_out(request, until=until)
+        handled = carry_out(request, until=min(until, clock.monotonic() + wait_seconds_max))
         told(request, handled)
         return handled
 
-    def hand_on(requests: Sequence[Event], *, until: float) -> None:
+    def hand_on(requests: Sequence[Event], *, until: float) -> OrgError | None:
         with ThreadPoolExecutor(runs_at_once, thread_name_prefix="fanout") as threads:
             outcomes = list(threads.map(lambda request: one(request, until), requests))
-        for handled in outcomes:
-            if not handled.acknowledged:
-                raise handled.error or OrgError(ErrorCode.SCHEDULER_FAILED, detail="a run of the fan-out did not end")
+        return next((unfinished(handled) for handled in outcomes if not handled.acknowledged), None)
 
     return hand_on
+
+
+def unfinished(handled: Handled) -> OrgError:
+    """Return why an event has to come again."""
+    return handled.error or OrgError(ErrorCode.SCHEDULER_FAILED, detail="the message was not finished")
 
 
 def _matches(org_id: OrgId, patterns: Iterable[str]) -> bool:

@@ -130,8 +130,9 @@ def test_a_bucket_fault_makes_it_come_again() -> None:
 def test_thousands_of_orgs_are_handed_on_part_by_part() -> None:
     parts: list[int] = []
 
-    def hand_on(requests: Sequence[Event], *, until: float) -> None:
+    def hand_on(requests: Sequence[Event], *, until: float) -> OrgError | None:
         parts.append(len(requests))
+        return None
 
     clock = FixedClock()
     orgs = [OrgId(f"org-{n}") for n in range(5 * PART_REQUESTS_MAX + 1)]
@@ -143,9 +144,10 @@ def test_thousands_of_orgs_are_handed_on_part_by_part() -> None:
 def test_a_fan_out_that_takes_too_long_stops_between_two_parts_and_comes_again() -> None:
     clock, parts = FixedClock(), []
 
-    def hand_on(requests: Sequence[Event], *, until: float) -> None:
+    def hand_on(requests: Sequence[Event], *, until: float) -> OrgError | None:
         parts.append(len(requests))
         clock.advance(40)
+        return None
 
     orgs = [OrgId(f"org-{n}") for n in range(5 * PART_REQUESTS_MAX)]
     fanout = Fanout(lambda: iter(orgs), hand_on, clock, ListJournal())
@@ -171,10 +173,14 @@ def test_without_a_bus_that_anybody_reads_the_orgs_are_run_here_and_all_are_trie
         return Handled("failed" if event.org_id == "c" else "done")
 
     told: dict[str, str] = {}
-    hand_on = carried_out_here(
-        carry_out, runs_at_once=2, told=lambda event, handled: told.update({event.org_id: handled.outcome})
-    )
     clock = FixedClock()
+    hand_on = carried_out_here(
+        carry_out,
+        clock,
+        runs_at_once=2,
+        wait_seconds_max=10,
+        told=lambda event, handled: told.update({event.org_id: handled.outcome}),
+    )
     fanout = Fanout(lambda: iter([OrgId(org) for org in "abcd"]), hand_on, clock, ListJournal())
     handled = fanout.handle(requested(), until=clock.monotonic() + 1)
     assert told == {"a": "done", "b": "retry", "c": "failed", "d": "done"}
