@@ -99,7 +99,9 @@ def fan_out(
         runs.append(_run_of(request, handled))
 
     with progress("fan-out", settings.log_level):
-        app = build(settings)
+        # Where the orgs are run here, they are planned on all cores, as the server does.
+        processes = settings.planning_processes if settings.pubsub_project is None else 0
+        app = build(settings, planning_processes=processes)
         try:
             fanout = open_fanout(settings, app.bucket, app.bus, app.clock, app.journal, app.service, told)
             report = fanout.ask(event, until=app.clock.monotonic() + FAN_OUT_SECONDS_MAX)

@@ -19,6 +19,9 @@ FOLDER = REPOSITORY / "docs" / "cli-json"
 TRIED_ELSEWHERE = {
     "demo": "tests/acceptance/test_demo.py",
     "serve": "tests/acceptance: it does not end by itself",
+    "worker": "tests/acceptance/test_pubsub.py",
+    "dead-letters list": "tests/acceptance/test_pubsub.py",
+    "dead-letters replay": "tests/acceptance/test_pubsub.py",
 }
 """Commands that this file does not run, with where they are run."""
 
@@ -72,6 +75,7 @@ def _generations(world: Path) -> list[str]:
 
 COMMAND_LINES: dict[str, Callable[[Path], tuple[str, ...]]] = {
     "run": lambda _: ("run", "acme"),
+    "fan-out": lambda _: ("fan-out", "--include", "ac*"),
     "schedule": lambda _: ("schedule", "file.db"),
     "plan": lambda _: ("plan", "acme"),
     "plan --all": lambda _: ("plan", "--all"),

@@ -15,6 +15,7 @@ from handlers.bootstrap import local_bus_file
 from handlers.cli_errors import EXIT_MEANINGS, Exit, describe
 from handlers.cli_options import LOCAL_ORG, org_id_of_file
 from handlers.cli_output import COMMAND_OUTPUTS, ErrorOutput, MakeOrgOutput, PlanOutput, ReportOutput, RunOutput
+from infra.local_bucket import LocalBucket
 from infra.local_bus import read_messages
 from infra.settings import SETTINGS, Settings
 from tests.command_line import AS_OF, DAY, REPOSITORY, new_org, query, run, spawn, tree
@@ -262,3 +263,33 @@ def test_the_document_has_the_exit_codes_and_the_form_of_errors() -> None:
     (example,) = re.findall(r"```json\n(.+)\n```", text)
     error = msgspec.json.decode(example, type=ErrorOutput).error
     assert describe(OrgError(ErrorCode(error.code), error.org_id, error.detail))[0] == error
+
+
+def test_fan_out_without_a_bus_runs_the_orgs_and_says_which_did_not_end_well(data_dir: Path) -> None:
+    bucket = LocalBucket(str(data_dir / "bucket"))
+    file = new_org(data_dir.parent / "org.db")
+    for org in ("good", "also-good", "left-out"):
+        bucket.upload(f"org-data/{org}.db", str(file), if_generation_match=0, metadata={})
+    garbage = data_dir.parent / "garbage.db"
+    garbage.write_bytes(b"no database at all " * 500)
+    bucket.upload("org-data/bad.db", str(garbage), if_generation_match=0, metadata={})
+    bucket.write("org-data/notes.txt", b"x", if_generation_match=0, metadata={})
+
+    ran = run("fan-out", "--exclude", "left-*", "--json")
+    assert ran.code == 1
+    assert {name: ran.json[name] for name in ("orgs_asked", "orgs_left_out", "names_skipped", "topic")} == {
+        "orgs_asked": 3, "orgs_left_out": 1, "names_skipped": 1, "topic": None,
+    }  # fmt: skip
+    assert [(r["org_id"], r["outcome"], r["changed"], r["code"]) for r in ran.json["runs"]] == [
+        ("also-good", "done", True, None),
+        ("bad", "failed", None, "not_sqlite"),
+        ("good", "done", True, None),
+    ]
+    again = run("fan-out", "--include", "*good")
+    assert again.code == 0
+    assert "2 were in place" in again.out
+
+
+def test_fan_out_refuses_a_pattern_that_no_org_can_match(data_dir: Path) -> None:
+    ran = run("fan-out", "--include", "a/b", "--json")
+    assert (ran.code, ran.error["code"]) == (2, "wrong_usage")
