@@ -76,6 +76,8 @@ def _generations(world: Path) -> list[str]:
 COMMAND_LINES: dict[str, Callable[[Path], tuple[str, ...]]] = {
     "run": lambda _: ("run", "acme"),
     "fan-out": lambda _: ("fan-out", "--include", "ac*"),
+    "hold": lambda _: ("hold", "acme"),
+    "release": lambda _: ("release", "acme"),
     "schedule": lambda _: ("schedule", "file.db"),
     "plan": lambda _: ("plan", "acme"),
     "plan --all": lambda _: ("plan", "--all"),
