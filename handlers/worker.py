@@ -24,7 +24,7 @@ from infra.telemetry import LogJournal, configure_logging
 DRAINING_SECONDS: Final = 10.0
 """What a stopping worker gives back may be handed to it again while its stream is being closed; it comes a bit later."""
 
-GIVE_BACK_SECONDS: Final = 1.0
+GIVE_BACK_SECONDS: Final = 2.0
 """For the client to say that messages go back; it collects such requests for a moment."""
 
 if TYPE_CHECKING:
