@@ -16,6 +16,7 @@ import typer
 
 from handlers import (
     cli_campaign,
+    cli_certify,
     cli_config,
     cli_doctor,
     cli_doors,
@@ -68,6 +69,7 @@ _COMMANDS: Final[Mapping[str, Callable[..., int | None]]] = {
     "explain": cli_explain.explain,
     "due": cli_due.due,
     "report": cli_runs.report,
+    "certify": cli_certify.certify,
     "doctor": cli_doctor.doctor,
     "status": cli_versions.status,
     "hold": cli_holds.hold,

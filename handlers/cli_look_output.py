@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from core.planning.explanation import Explanation
+from core.runs.certificate import Certificate, Sha256
 from events.payloads import Count
 from handlers.cli_change_output import GenerationRead
 
@@ -59,7 +60,18 @@ class DueOutput(Struct, frozen=True, kw_only=True, rename={"day": "date"}):
     mails_by_type: Annotated[dict[str, Count], Meta(description="Of all that may be claimed.")]
 
 
-LookDocument = ExplainOutput | DueOutput
+class CertifyOutput(Struct, frozen=True, kw_only=True):
+    """``certify ORG|FILE``; it exits 1 if the verdict is ``violations``, and writes this all the same."""
 
-LOOK_OUTPUTS: Final[Mapping[str, type[Struct]]] = MappingProxyType({"explain": ExplainOutput, "due": DueOutput})
+    file: Annotated[str | None, Meta(description="Null: an org of the bucket.")]
+    out: Annotated[str | None, Meta(description="Where the page was written.")]
+    certificate: Certificate
+    sha256: Annotated[Sha256, Meta(description="Of the certificate as JSON with sorted keys and no spaces, UTF-8.")]
+
+
+LookDocument = ExplainOutput | DueOutput | CertifyOutput
+
+LOOK_OUTPUTS: Final[Mapping[str, type[Struct]]] = MappingProxyType(
+    {"explain": ExplainOutput, "due": DueOutput, "certify": CertifyOutput}
+)
 """Which document each command writes when it exits 0."""

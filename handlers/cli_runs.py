@@ -126,7 +126,7 @@ def report(
     picture = _picture(target_of(target, settings), as_of, settings)
     completed, page = picture.completed, render(picture)
     if out is not None:
-        _write_page(out, page)
+        write_page(out, page)
     if json:
         print_json(
             ReportOutput(out=None if out is None else str(out), html=page if out is None else None, completed=completed)
@@ -176,7 +176,7 @@ def local_world(settings: "Settings | None" = None) -> "World":
     return World(open_store(), SystemClock(), LogJournal(), mirrors)
 
 
-def _write_page(out: Path, page: str) -> None:
+def write_page(out: Path, page: str) -> None:
     """Write the page whole or not at all; raises OrgError FILE_MISSING, DISK_FULL."""
     from infra.files import disk_errors, write_durably
 

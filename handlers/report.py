@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from events.payloads import RunCompleted
+from handlers.pages import page_environment
 from handlers.report_calendar import LEVELS, OVER, compare, heat_map
 from handlers.report_chart import DAYS, draw
 from handlers.report_data import Picture
@@ -97,14 +98,7 @@ def _tables(completed: RunCompleted) -> tuple[_Counts, ...]:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("handlers"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["count"] = lambda value: f"{value:,}".replace(",", "\u202f")
+    environment = page_environment()
     environment.filters["breakable"] = _breakable
     return environment
 

@@ -23,7 +23,8 @@ from core.planning.snapshot import (
     ScheduleChunk,
 )
 from core.runs.change_ports import CampaignWrites, StoredCampaigns
-from core.runs.ports import CheckpointMark, Commit, ConfigRow, StoredRun
+from core.runs.checkpoint import CheckpointMark
+from core.runs.ports import Commit, ConfigRow, StoredRun
 from events.types import EventKey, OrgId
 from infra import bulk_write, migrations, org_changes, org_records, org_tables
 from infra.btree_read import read_table

@@ -10,8 +10,9 @@ from typing import Final
 from sqlite_utils import Database
 
 from core.planning.snapshot import CampaignInstance, CampaignType
+from core.runs.checkpoint import CheckpointMark
 from core.runs.errors import ErrorCode, OrgError
-from core.runs.ports import CheckpointMark, Commit, ConfigRow, StoredRun
+from core.runs.ports import Commit, ConfigRow, StoredRun
 from events.types import EventKey
 
 EVENTS_KEPT_DAYS: Final = 75
@@ -25,7 +26,7 @@ _PLAIN_BYTES_MAX: Final = 100_000
 _PACKED: Final = "zlib:"
 
 _LAST_CHECKPOINT: Final = """
-SELECT scheduler_run_id, as_of, schedules_after_checksum FROM scheduler_checkpoints
+SELECT scheduler_run_id, as_of, schedules_after_checksum, run_timestamp, config_hash FROM scheduler_checkpoints
 WHERE as_of <> '' ORDER BY id DESC LIMIT 1"""
 _OPEN_CHANGES: Final = "SELECT id FROM campaign_change_log WHERE processed_run_id IS NULL ORDER BY id"
 _EVENT_RUNS: Final = """

@@ -72,6 +72,8 @@ class IdleCampaign(NamedTuple):
     instance_id: int
     email_type: str
     cause: IdleCause
+    respects_windows: bool
+    """As far as is known: rows that it has left are judged by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +112,16 @@ def judge_campaigns(types: Iterable[CampaignType], instances: Iterable[CampaignI
         issues += [] if sound else [f"bad_campaign_metadata:{instance.instance_id}"]
         kind = by_name.get(instance.campaign_type)
         cause = _idle_cause(kind, dates, today)
+        respects = True
         if kind is not None:
             settings = _settings(kind, overrides)
+            respects = settings.respect_exclusion_windows
             followups[instance.instance_id] = settings.enable_followups
             if cause is None and dates is not None:
                 active.append(_campaign(kind, instance, settings, dates))
         if cause is not None:
-            idle.append(IdleCampaign(instance.instance_id, CAMPAIGN_PREFIX + instance.campaign_type, cause))
+            email_type = CAMPAIGN_PREFIX + instance.campaign_type
+            idle.append(IdleCampaign(instance.instance_id, email_type, cause, respects))
     superseded = any(t.active and t.name == AEP_CAMPAIGN_TYPE for t in by_name.values())
     return CampaignBook(tuple(active), tuple(issues), followups, superseded, tuple(idle))
 

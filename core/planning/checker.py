@@ -72,7 +72,7 @@ class Violation:
 def check_rows(
     rows: PlannedRows, contacts: Contacts, config: Config, bypass_instance_ids: Collection[int]
 ) -> list[Violation]:
-    """Return every pre-scheduled row that respects windows and yet lies on a forbidden date.
+    """Return every pre-scheduled row to somebody who is not written to, or that respects windows and lies in one.
 
     ``bypass_instance_ids`` are the campaign instances whose mail does not respect windows (R53); only campaign mail can
     be theirs: follow-ups of such campaigns respect windows (R84).
@@ -84,18 +84,22 @@ def check_rows(
     found: list[Violation] = []
     for part in parts_of(len(rows)):
         kind = rows.kind[part]
-        judged = np.flatnonzero(standing[kind] & ~(campaign[kind] & bypassing[rows.link[part]])) + part.start
-        found += _check(rows.take(judged), contacts, limits, holds=config.missing_window_date_policy == "hold")
+        bypasses = campaign[kind] & bypassing[rows.link[part]]
+        for chosen, lines in ((standing[kind] & ~bypasses, limits), (standing[kind] & bypasses, None)):
+            mails = rows.take(np.flatnonzero(chosen) + part.start)
+            found += _check(mails, contacts, lines, holds=config.missing_window_date_policy == "hold")
     return found
 
 
-def _check(mails: PlannedRows, contacts: Contacts, limits: "_Limits", *, holds: bool) -> list[Violation]:
-    """Look at mails that respect windows."""
+def _check(mails: PlannedRows, contacts: Contacts, limits: "_Limits | None", *, holds: bool) -> list[Violation]:
+    """Look at mails; ``limits`` None: they do not respect windows, but whom they go to counts all the same."""
     contact = mails.contact if mails.contact_ids is contacts.contact_id else contacts.index_of(mails.contact_id)
     found = _violations(mails, contact < 0, "R24 not a contact")
     if found:
         mails, contact = mails.take(np.flatnonzero(contact >= 0)), contact[contact >= 0]
     found += _violations(mails, ~contacts.schedulable[contact], "R24 not to be written to")
+    if limits is None:
+        return found
     state = contacts.state[contact]
     found += _violations(mails, state < 0, "R25 state unknown")
     ruled = np.flatnonzero(limits.has_line[state])

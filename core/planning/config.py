@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Final, Protocol, TypeVar
 
 from core.planning.config_keys import KEYS, JsonValue, Parsed
-from core.planning.rules import NO_RULE, STATE_RULES, SizeProfile, StateRule, profile_for
+from core.planning.rules import NO_RULE, STATE_RULES, SizeProfile, StateRule, profile_for, rule_fields
 
 IsTimezone = Callable[[str], bool]
 
@@ -90,16 +90,7 @@ class Config:
 
 def _plain(key: str, value: object) -> object:
     if key == "state_rules":
-        return {
-            state: {
-                "type": r.kind,
-                "before": r.days_before,
-                "after": r.days_after,
-                "use_month_start": r.use_month_start,
-                "age_76_plus": r.age_76_plus,
-            }
-            for state, r in (value.items() if isinstance(value, Mapping) else ())
-        }
+        return {state: rule_fields(r) for state, r in (value.items() if isinstance(value, Mapping) else ())}
     if key == "state_buffers":
         return dict(value) if isinstance(value, Mapping) else {}
     return list(value) if isinstance(value, tuple) else value

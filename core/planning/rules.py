@@ -52,6 +52,17 @@ STATE_RULES: Final[Mapping[str, StateRule]] = MappingProxyType(
 """R41. States that are not listed have no rule. Confirm the table with the business before going live."""
 
 
+def rule_fields(rule: StateRule) -> dict[str, object]:
+    """Return a rule under the names that ``state_rules`` of a configuration has for it."""
+    return {
+        "type": rule.kind,
+        "before": rule.days_before,
+        "after": rule.days_after,
+        "use_month_start": rule.use_month_start,
+        "age_76_plus": rule.age_76_plus,
+    }
+
+
 class SizeProfile(NamedTuple):
     """How much an org of a size sends a day, and how clusters are smoothed (R11)."""
 

@@ -3,8 +3,8 @@
 from datetime import date, datetime, timedelta
 
 from core.planning.config import Config
+from core.runs.checkpoint import CheckpointMark
 from core.runs.errors import ErrorCode, OrgError
-from core.runs.ports import CheckpointMark
 
 _FIRST_YEAR, _LAST_YEAR = 1901, 2099
 """Dates of the rule book reach from 1900 to 2100 (R21); a plan needs a year on either side."""

@@ -23,6 +23,7 @@ from core.planning.snapshot import (
     ScheduleChunk,
 )
 from core.runs.change_ports import ChangeStore
+from core.runs.checkpoint import Checkpoint, CheckpointMark
 from core.runs.item_ports import ItemStore
 from events.types import EventKey, OrgId
 
@@ -166,40 +167,6 @@ class ConfigRow(NamedTuple):
     created_at: str | None = None
     created_by: str | None = None
     note: str | None = None
-
-
-class CheckpointMark(NamedTuple):
-    """What later runs need of the last checkpoint (R96)."""
-
-    scheduler_run_id: str
-    as_of: str
-    schedules_after_checksum: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """One row of ``scheduler_checkpoints`` (R96); field names are its columns."""
-
-    run_timestamp: str
-    scheduler_run_id: str
-    as_of: str
-    config_hash: str
-    contacts_checksum: str
-    schedules_before_checksum: str
-    schedules_after_checksum: str | None  # None: nothing was planned, and the next run compares with nothing
-    contacts_processed: int
-    contacts_invalid: int
-    emails_scheduled: int
-    emails_skipped: int
-    rows_inserted: int
-    rows_updated: int
-    rows_deleted: int
-    rows_missed: int
-    rows_unchanged: int
-    status: str
-    error_message: str | None
-    started_at: str
-    completed_at: str
 
 
 class StoredRun(NamedTuple):

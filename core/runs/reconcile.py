@@ -14,9 +14,10 @@ from core.planning.diff import Difference, diff_issues, diff_schedule
 from core.planning.ledger import ConservationError
 from core.planning.plan import Plan, plan
 from core.runs.applied import NOTHING_APPLIED, Applied
+from core.runs.checkpoint import Checkpoint
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.planning_date import own_date, require_committable, require_plannable
-from core.runs.ports import Checkpoint, Clock, Commit, Journal, OrgDatabase, StoredRun
+from core.runs.ports import Clock, Commit, Journal, OrgDatabase, StoredRun
 from core.runs.reading import Reading, read_org
 from core.runs.summary import Volumes, issue_counts, run_counts, volumes
 from core.runs.warnings import AS_OF_FORCED, SCHEDULE_EDITED

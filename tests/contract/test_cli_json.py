@@ -83,6 +83,7 @@ COMMAND_LINES: dict[str, Callable[[Path], tuple[str, ...]]] = {
     "plan --all": lambda _: ("plan", "--all"),
     "due": lambda _: ("due", "acme"),
     "explain": lambda _: ("explain", "file.db", "1"),
+    "certify": lambda _: ("certify", "acme"),
     "report": lambda _: ("report", "file.db"),
     "make-org": lambda _: ("make-org", "new.db", "--contacts", "5", "--seed", "1"),
     "doctor": lambda _: ("doctor", "acme"),

@@ -22,7 +22,8 @@ from core.planning.snapshot import (
     ScheduleChunk,
 )
 from core.runs.change_ports import CampaignWrites, StoredCampaigns
-from core.runs.ports import CheckpointMark, Commit, ConfigRow, StoredRun
+from core.runs.checkpoint import CheckpointMark
+from core.runs.ports import Commit, ConfigRow, StoredRun
 from events.types import EventKey, OrgId
 from infra.sqlite_errors import org_errors
 from tests.no_items import NoItems

@@ -14,7 +14,8 @@ import numpy as np
 from core.planning.changes import IssueChanges, RowBatch, ScheduleChanges
 from core.planning.columns import NULL_ID, TextColumn
 from core.planning.snapshot import RowKind
-from core.runs.ports import Checkpoint, Commit, StoredRun
+from core.runs.checkpoint import Checkpoint
+from core.runs.ports import Commit, StoredRun
 from events.types import EventKey
 from infra.org_db import SqliteOrgDatabase, SqliteOrgStore
 
