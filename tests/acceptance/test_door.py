@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.bucket_names import folder_of
-from tests.acceptance.server_process import Answer, Server, run_requested, running_server
+from tests.acceptance.server_process import Answer, Background, Server, run_requested, running_server
 
 MAX_BODY_BYTES = 3_000_000
 FANOUT = "com.emailscheduler.fanout.requested.v1"
@@ -152,6 +152,16 @@ def test_the_same_message_twice_is_one_run(server: Server) -> None:
     assert first[0]["ce-id"] == second[0]["ce-id"]
     assert (first[1]["changed"], first[1]["replayed"], second[1]["replayed"]) == (True, False, True)
     assert len(server.bucket().versions("org-data/twice.db")) == 2  # the upload of the test, and one run
+
+
+def test_the_same_message_pushed_many_times_at_once_is_one_run(server: Server) -> None:
+    server.make_org("twins", contacts=200)
+    pushes = [Background(lambda: server.push("twin", {"org_id": "twins"})) for _ in range(6)]
+    assert [answer and answer.status for answer in (push.join() for push in pushes)] == [204] * 6
+    completions = completions_of(server, "twin")
+    assert len({attributes["ce-id"] for attributes, _ in completions}) == 1
+    assert sum(not data["replayed"] for _, data in completions) == 1
+    assert len(server.bucket().versions("org-data/twins.db")) == 2
 
 
 def test_the_same_job_with_two_message_ids_is_two_runs(server: Server) -> None:
