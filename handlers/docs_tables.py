@@ -31,7 +31,9 @@ from core.planning.rules import (
 )
 from core.runs.errors import OrgError
 from handlers.docs_cli import cli_documents, exit_codes
+from handlers.docs_failures import failures
 from handlers.docs_markdown import table
+from handlers.docs_operations import cost, event_types, settings
 from infra.migrations import ContractColumn, ContractTable, contract, migrate, schema_sql
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -305,6 +307,10 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "schema-columns": schema_columns,
     "cli-documents": cli_documents,
     "exit-codes": exit_codes,
+    "settings": settings,
+    "event-types": event_types,
+    "cost": cost,
+    "failures": failures,
 }
 """Every block by its name in the markers."""
 

@@ -23,6 +23,7 @@ locals {
   deltas    = "org-delta/"
   rejected  = "rejected/"
   leases    = ["org-lease/", "org-lease-clock/"]
+  trials    = "doctor/"                                         # written and deleted by `emailsched doctor`
   rewritten = ["org-lease/", "org-lease-clock/", "org-status/"] # whose old versions nobody wants
 
   delta_days    = 35 # a delta chain has at most 32 links, a month of daily runs
@@ -36,6 +37,7 @@ locals {
     { with_state = "ANY", prefixes = [local.backups], age = var.backup_days },
     { with_state = "ANY", prefixes = [local.deltas], age = local.delta_days },
     { with_state = "ANY", prefixes = [local.rejected], age = local.rejected_days },
+    { with_state = "ANY", prefixes = [local.trials], age = 1 },
     { with_state = "ANY", prefixes = local.leases, age = local.lease_days },
   ]
 

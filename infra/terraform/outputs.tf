@@ -25,10 +25,12 @@ output "settings" {
   description = "Environment of the program, but for GCS_KEYFILE_JSON."
   value = merge(
     {
-      GCS_BUCKET_NAME  = google_storage_bucket.orgs.name
-      PUBSUB_PROJECT   = var.project_id
-      COMPLETION_TOPIC = google_pubsub_topic.completions.name
-      REQUEST_TOPIC    = google_pubsub_topic.work["requests"].name
+      GCS_BUCKET_NAME          = google_storage_bucket.orgs.name
+      PUBSUB_PROJECT           = var.project_id
+      COMPLETION_TOPIC         = google_pubsub_topic.completions.name
+      REQUEST_TOPIC            = google_pubsub_topic.work["requests"].name
+      PULL_SUBSCRIPTIONS       = join(",", [for subscription in google_pubsub_subscription.pull : subscription.name])
+      DEAD_LETTER_SUBSCRIPTION = google_pubsub_subscription.dead_letters.name
     },
     { for name, value in {
       OIDC_AUDIENCE              = local.push_audience

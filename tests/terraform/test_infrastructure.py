@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from events.types import RUN_REQUESTED, Event, parse_org_id
+from events.types import FANOUT_REQUESTED, RUN_REQUESTED, Event, FleetEvent, parse_org_id
 from events.wire import decode
 from handlers.carry import REJECTED_PREFIX
 from infra.fence import object_name
@@ -75,7 +75,14 @@ def object_name_prefix() -> str:
 
 def test_everything_but_the_databases_ends_by_its_age(lifecycle_rules: list[dict[str, Any]]) -> None:
     ages = {prefix: rule["age"] for rule in lifecycle_rules for prefix in rule["prefixes"] if "age" in rule}
-    assert ages == {"backups/": 400, "org-delta/": 35, REJECTED_PREFIX: 30, "org-lease/": 7, "org-lease-clock/": 7}
+    assert ages == {
+        "backups/": 400,
+        "org-delta/": 35,
+        REJECTED_PREFIX: 30,
+        "org-lease/": 7,
+        "org-lease-clock/": 7,
+        "doctor/": 1,
+    }
 
 
 def test_a_live_database_is_never_deleted(lifecycle_rules: list[dict[str, Any]]) -> None:
@@ -91,12 +98,12 @@ def names_that_the_code_writes() -> set[str]:
         for file in (ROOT / floor).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    found |= set(re.findall(r"^((?:org-[a-z-]+|rejected|backups)/)(?:[^ ]*)$", node.value))
+                    found |= set(re.findall(r"^((?:org-[a-z-]+|rejected|backups|doctor)/)(?:[^ ]*)$", node.value))
     return found
 
 
 def test_terraform_and_the_program_speak_of_the_same_names() -> None:
-    known = {LOCALS[name] for name in ("databases", "controls", "backups", "deltas", "rejected")}
+    known = {LOCALS[name] for name in ("databases", "controls", "backups", "deltas", "rejected", "trials")}
     known |= {*LOCALS["leases"], *LOCALS["rewritten"]}
     written = names_that_the_code_writes()
     assert {object_name_prefix(), STATUS_PREFIX, REJECTED_PREFIX, "backups/", "org-delta/", "org-lease/"} <= written
@@ -255,6 +262,15 @@ def test_the_scheduled_message_of_an_org_is_a_run_request(unwrapped: bool) -> No
     assert (event.type, event.org_id, event.id) == (RUN_REQUESTED, "acme", "17")
 
 
+@pytest.mark.parametrize("unwrapped", [False, True])
+def test_the_scheduled_message_of_all_orgs_is_a_fan_out(unwrapped: bool) -> None:
+    [target] = of_kind("google_cloud_scheduler_job")["fan_out"]["pubsub_target"]
+    assert target["data"] == '${base64encode("{}")}'
+    [event] = pushed(target["attributes"], unwrapped=unwrapped)
+    assert isinstance(event, FleetEvent), event
+    assert (event.type, event.id) == (FANOUT_REQUESTED, "17")
+
+
 def pushed(attributes: dict[str, str], *, unwrapped: bool) -> list[Any]:
     """Decode the message ``{}`` with these attributes as a push brings it."""
     if unwrapped:
@@ -282,7 +298,7 @@ def test_the_outputs_are_settings_of_the_program() -> None:
     names = set(re.findall(r"\b([A-Z][A-Z_]+) +=", outputs["settings"]["value"]))
     assert names == {
         "GCS_BUCKET_NAME", "PUBSUB_PROJECT", "COMPLETION_TOPIC", "REQUEST_TOPIC", "OIDC_AUDIENCE",
-        "OIDC_SERVICE_ACCOUNT_EMAIL",
+        "OIDC_SERVICE_ACCOUNT_EMAIL", "PULL_SUBSCRIPTIONS", "DEAD_LETTER_SUBSCRIPTION",
     }  # fmt: skip
     assert names <= {setting.name for setting in SETTINGS}
 
@@ -292,6 +308,10 @@ def test_topics_are_called_what_the_program_calls_them_by_default() -> None:
     assert TOPICS["completions"]["name"].replace("${var.name_prefix}", prefix) == Settings().completion_topic
     requests = TOPICS["work"]["name"].replace("${var.name_prefix}", prefix).replace("${each.key}", "requests")
     assert requests == Settings().request_topic
+    assert (
+        SUBSCRIPTIONS["dead_letters"]["name"].replace("${var.name_prefix}", prefix)
+        == Settings().dead_letter_subscription
+    )
 
 
 def test_the_state_is_kept_elsewhere() -> None:
