@@ -14,6 +14,8 @@ from events.types import Event, EventKey
 
 AHEAD_MAX: Final = timedelta(minutes=5)
 """A moment that is further ahead of receipt is a clock that is wrong."""
+RUN_ITEMS_MAX: Final = 20_000
+"""Items that share a run, unless one event has more: the completion lists every claim, and a message has at most 10 MB."""
 _SEQUENCE_DIGITS: Final = 20
 
 Item = ContactItem | MailReport
@@ -48,6 +50,11 @@ class Numbered:
 def utc_text(moment: datetime) -> str:
     """Return a moment as ours are stored: sorts as a text, and says what it has to."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+
+
+def item_count(event: Event) -> int:
+    """Return how many items an event brings."""
+    return len(event.data.items) if isinstance(event.data, ContactChanged | MailReported) else 0
 
 
 def numbered_items(events: Iterable[Event], now: datetime) -> Iterator[Numbered]:

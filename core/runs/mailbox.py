@@ -5,11 +5,12 @@ the server; exactly one of them, the leader of its org, runs a batch that holds 
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from core.runs.errors import ErrorCode, OrgError
+from core.runs.item_order import RUN_ITEMS_MAX, item_count
 from core.runs.org_run import Batch, batch_key
 from core.runs.ports import Clock
 from events.types import Event, EventKey, OrgId
@@ -125,7 +126,7 @@ class Mailbox(Generic[Result]):
                 return False
             # Taking the ticket out of the queue takes the lead: a twin that waits for the same ticket goes on waiting.
             batch_of = batch_key(ticket.event)
-            box.in_flight = [t for t in box.pending if batch_key(t.event) == batch_of]
+            box.in_flight = _within_limit([t for t in box.pending if batch_key(t.event) == batch_of], ticket)
             box.pending = [t for t in box.pending if t not in box.in_flight]
             return True
 
@@ -150,3 +151,14 @@ class Mailbox(Generic[Result]):
                 else:
                     self._boxes.pop(org_id, None)
                 self._changed.notify_all()
+
+
+def _within_limit(tickets: Sequence[_Ticket[Result]], leader: _Ticket[Result]) -> list[_Ticket[Result]]:
+    """Return the tickets that fit into one run, the leader's among them, in their order of arrival."""
+    room = RUN_ITEMS_MAX - item_count(leader.event)
+    found = []
+    for ticket in tickets:
+        room -= 0 if ticket is leader else item_count(ticket.event)
+        if ticket is leader or room >= 0:
+            found.append(ticket)
+    return found

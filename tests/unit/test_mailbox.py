@@ -12,6 +12,7 @@ from core.runs.mailbox import Mailbox
 from core.runs.org_run import Batch
 from events.types import Event, EventKey, OrgId
 from infra.clock import SystemClock
+from tests.data_events import mail_reported, report
 from tests.machines import requested
 
 SOON = 20.0
@@ -72,6 +73,21 @@ def test_events_that_arrive_during_a_run_share_the_next_one(gate: Gate, pool: Th
     assert sorted(f.result(SOON) for f in rest) == sorted(f"ran event-{i} of acme" for i in range(1, 20))
     assert [len(b) for b in gate.batches] == [1, 19]
     assert mailbox.waiters == 0
+
+
+def test_events_with_more_items_than_a_run_may_have_share_several(gate: Gate, pool: ThreadPoolExecutor) -> None:
+    mailbox = mailbox_of(gate)
+    first = submit(mailbox, pool, requested(0))
+    assert gate.entered.acquire(timeout=SOON)
+    reports = [report(contact, "sent", "2026-04-02") for contact in range(1, 5_001)]
+    events = [mail_reported(f"full-{i}", *reports) for i in range(9)]
+    rest = [submit(mailbox, pool, event) for event in events]
+    wait_until(lambda: mailbox.waiters == 10)
+    gate.open.set()
+    first.result(SOON)
+    for future in rest:
+        future.result(SOON)
+    assert [len(batch) for batch in gate.batches] == [1, 4, 4, 1]  # 20 000 items at most
 
 
 def test_events_with_different_dates_never_share_a_run(gate: Gate, pool: ThreadPoolExecutor) -> None:
