@@ -67,12 +67,12 @@ def _changed(rows: PlannedRows, schedule: Schedule, found: Matches) -> Int64:
     changed = [np.zeros(0, dtype=np.int64)]
     for part in parts_of(len(rows)):
         planned = part.start + np.flatnonzero(found.owned_row[part] >= 0)
-        stored = schedule.owned.take(found.owned_row[planned].astype(np.int64))
+        kind, send_day, event_day, instance_id = schedule.owned.content(found.owned_row[planned].astype(np.int64))
         same = (
-            (renumber[stored.kind] == rows.kind[planned])
-            & (stored.send_day == rows.send_day[planned])
-            & (stored.event_day == rows.event_day[planned])
-            & (stored.instance_id == rows.links.instance_id[rows.link[planned]])
+            (renumber[kind] == rows.kind[planned])
+            & (send_day == rows.send_day[planned])
+            & (event_day == rows.event_day[planned])
+            & (instance_id == rows.links.instance_id[rows.link[planned]])
         )
         changed.append(planned[~same])
     return np.concatenate(changed)

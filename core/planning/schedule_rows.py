@@ -45,6 +45,10 @@ class ScheduleRows:
         """Return the contact and the event day of some rows."""
         return self.contact_id[rows], self.event_day[rows]
 
+    def content(self, rows: Int64) -> tuple[Int32, Int32, Int32, Int64]:
+        """Return kind, send day, event day and instance of some rows: what R90 compares."""
+        return self.kind[rows], self.send_day[rows], self.event_day[rows], self.instance_id[rows]
+
 
 @dataclass(frozen=True, slots=True)
 class PackedRows:
@@ -130,6 +134,12 @@ class PackedRows:
     def contact_and_event(self, rows: Int64) -> tuple[Int64, Int32]:
         """Return the contact and the event day of some rows."""
         return self.short_contact_id[rows].astype(np.int64), _long_days(self.short_event_day[rows])
+
+    def content(self, rows: Int64) -> tuple[Int32, Int32, Int32, Int64]:
+        """Return kind, send day, event day and instance of some rows: what R90 compares."""
+        kind = self.short_kind[rows].astype(np.int32)
+        days = _long_days(self.short_send_day[rows]), _long_days(self.short_event_day[rows])
+        return kind, *days, self.instances[kind]
 
     def _parents_of(self, rows: Int64 | Bool | slice) -> Int64:
         if isinstance(rows, slice):
