@@ -44,6 +44,9 @@ HURRIED_TRANSFER_SECONDS: Final = 30.0
 _ONE_REQUEST_BYTES_MAX: Final = 8 * 1024 * 1024
 """The client's own limit (``_MAX_MULTIPART_SIZE``); a larger file becomes a resumable session."""
 
+_SESSIONS_MAX: Final = 3
+"""A server may keep less of a chunk than it was sent. The client knows no way on; a new session is one."""
+
 _T = TypeVar("_T")
 
 
@@ -266,10 +269,12 @@ class GcsBucket:
         blob = self._bucket.blob(name, chunk_size=self._limits.upload_chunk_bytes)
         blob.metadata = dict(metadata)
         is_small = size_bytes <= _ONE_REQUEST_BYTES_MAX
+        bounded = BoundedStream(stream, self._limits.transfer_deadline_seconds)
 
         def upload() -> Any:
+            bounded.seek(0)
             blob.upload_from_file(
-                BoundedStream(stream, self._limits.transfer_deadline_seconds),
+                bounded,
                 size=size_bytes,
                 content_type=_CONTENT_TYPE,
                 if_generation_match=if_generation_match,
@@ -279,13 +284,17 @@ class GcsBucket:
             )
             return blob
 
-        try:
-            if self._or_none(upload) is None:
-                raise PreconditionFailedError(f"upload {name}: its session is gone")
-        except GoogleAuthError:  # some are ValueErrors too
-            raise
-        except ValueError as error:  # the client's word for "the server took only a part of a chunk"
-            raise OrgError(ErrorCode.BUCKET_UNREACHABLE, detail=f"upload {name}: {type(error).__name__}") from error
+        for attempt in range(1, _SESSIONS_MAX + 1):
+            try:
+                if self._or_none(upload) is None:
+                    raise PreconditionFailedError(f"upload {name}: its session is gone")
+                break
+            except GoogleAuthError:  # some are ValueErrors too
+                raise
+            except ValueError as error:  # the client cannot go on in a chunk of which the server kept only a part
+                if attempt == _SESSIONS_MAX:
+                    detail = f"upload {name}: {type(error).__name__}"
+                    raise OrgError(ErrorCode.BUCKET_UNREACHABLE, detail=detail) from error
         info = _info(blob)
         if (info.size_bytes, info.crc32c) != (size_bytes, crc32c):
             detail = f"upload {name}: the server describes other bytes than were sent"

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -324,11 +325,20 @@ def test_a_lost_answer_to_a_delete_shows_as_a_failed_precondition(bucket: GcsBuc
     assert bucket.stat(NAME) is None
 
 
-def test_a_chunk_of_which_a_part_was_kept_ends_the_upload_without_harm(
+def test_a_chunk_of_which_a_part_was_kept_costs_a_session(connect: Connect, gcs: FakeGcs, large: str) -> None:
+    bucket = connect(replace(FAST, timeout_seconds=20, transfer_deadline_seconds=60))
+    gcs.fail("chunk", "partial", skip=1)
+    info = bucket.upload(NAME, large, if_generation_match=0, metadata={"token": "t1"})
+    assert gcs.requests().count("session") == 2
+    assert (info.size_bytes, info.crc32c, info.metadata) == (len(LARGE), crc32c_of_bytes(LARGE), {"token": "t1"})
+    assert [v.generation for v in bucket.versions(NAME)] == [info.generation]
+
+
+def test_a_server_that_keeps_only_parts_ends_the_upload_without_harm(
     bucket: GcsBucket, gcs: FakeGcs, large: str
 ) -> None:
     generation = put(gcs)
-    gcs.fail("chunk", "partial")
+    gcs.fail("chunk", "partial", times=1000)
     with pytest.raises(OrgError) as caught:
         bucket.upload(NAME, large, if_generation_match=generation, metadata={})
     assert code_of(caught.value) is ErrorCode.BUCKET_UNREACHABLE
@@ -440,8 +450,9 @@ def test_what_came_before_an_outage_stays(connect: Connect, gcs: FakeGcs, part: 
     generation = put(gcs, LARGE)
     gcs.fail("media", "truncate")
     gcs.fail("media", "503", times=1000)
+    limits = GcsLimits(timeout_seconds=20, transfer_deadline_seconds=2, retry_first_seconds=0.01)
     with pytest.raises(OrgError) as caught:
-        resume(connect(IMPATIENT), generation, part)
+        resume(connect(limits), generation, part)
     assert code_of(caught.value) is ErrorCode.BUCKET_UNREACHABLE
     came = part.read_bytes()
     assert len(came) > 5_000_000
