@@ -15,7 +15,7 @@ from core.runs.errors import ErrorCode, OrgError
 from core.runs.fanout import Fanout, carried_out_here, published_requests
 from core.runs.org_run import Planner, Ports
 from core.runs.planning_job import InProcessPlanner
-from core.runs.ports import Bucket, Bus, Clock, Journal, Lease, OrgStore
+from core.runs.ports import Bucket, Bus, Clock, Journal, Lease, NoTracer, OrgStore, Tracer
 from core.runs.service import Handled, Service
 from events.types import Event
 from infra.clock import SystemClock
@@ -46,6 +46,7 @@ class App:
     journal: LogJournal
     service: Service
     fanout: Fanout
+    tracer: Tracer
     close: Callable[[], None]
     """Flush and close what holds connections."""
 
@@ -75,6 +76,7 @@ def build(settings: Settings, *, planning_processes: int = 0) -> App:
     bus, close_bus = _bus(settings)
     store = open_store()
     orgs = orgs_folder(settings)
+    tracer, close_tracer = _tracer(settings)
     planner, end_planning = _planner(settings, planning_processes, store, clock, journal)
     ports = Ports(
         sync=MirrorSync(
@@ -95,6 +97,7 @@ def build(settings: Settings, *, planning_processes: int = 0) -> App:
         completion_topic=settings.completion_topic,
         statuses=BucketStatusBoard(bucket),
         holds=BucketHolds(bucket),
+        tracer=tracer,
     )
     service = Service(ports, waiters_max=settings.max_waiters, run_slots=settings.run_slots)
     fanout = open_fanout(settings, bucket, bus, clock, journal, service)
@@ -102,8 +105,9 @@ def build(settings: Settings, *, planning_processes: int = 0) -> App:
     def close() -> None:
         end_planning()
         close_bus()
+        close_tracer()
 
-    return App(settings, bucket, bus, clock, store, journal, service, fanout, close)
+    return App(settings, bucket, bus, clock, store, journal, service, fanout, tracer, close)
 
 
 def _planner(
@@ -122,6 +126,16 @@ def _planner(
         job_seconds_max=settings.planning_seconds_max,
     )
     return pool, pool.close
+
+
+def _tracer(settings: Settings) -> tuple[Tracer, Callable[[], None]]:
+    """Return where spans go, and how to send what waits."""
+    if settings.otel_exporter_otlp_endpoint is None:
+        return NoTracer(), lambda: None
+    from infra.tracing import OtelTracer
+
+    tracer = OtelTracer.connect(settings)
+    return tracer, tracer.close
 
 
 def planning_environment(env: Mapping[str, str]) -> dict[str, str]:

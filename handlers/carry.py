@@ -36,7 +36,8 @@ def _carry(message: Judged, runtime: Runtime, *, until: float) -> Handled:
     app = runtime.app
     match message:
         case Event():
-            handled = app.service.handle(message, until=until)
+            with app.tracer.span("mailbox", org_id=message.org_id, parent=message.traceparent):
+                handled = app.service.handle(message, until=until)
         case FleetEvent():
             handled = app.fanout.handle(message, until=until)
         case Rejection():

@@ -34,6 +34,7 @@ from handlers.docs_cli import cli_documents, exit_codes
 from handlers.docs_failures import failures
 from handlers.docs_markdown import table
 from handlers.docs_operations import cost, event_types, settings
+from handlers.docs_metrics import metrics, warnings
 from infra.migrations import ContractColumn, ContractTable, contract, migrate, schema_sql
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -311,6 +312,8 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "event-types": event_types,
     "cost": cost,
     "failures": failures,
+    "metrics": metrics,
+    "warnings": warnings,
 }
 """Every block by its name in the markers."""
 

@@ -57,13 +57,15 @@ def _refusal_of(request: flask.Request) -> answers.Refusal | None:
     if not isinstance(body, bytes):
         app.journal.warning("request_refused", code=body.code, status=body.status.value)
         return body
-    decoded = decode(
-        dict(request.headers),
-        body,
-        limits=replace(DEFAULT_LIMITS, body_bytes_max=max_bytes),
-        received_at=app.clock.now_utc(),
-    )
-    refusal = answers.refusal_of(carry_all(decoded, runtime, arrived))
+    with app.tracer.span("door"):
+        with app.tracer.span("wire"):
+            decoded = decode(
+                dict(request.headers),
+                body,
+                limits=replace(DEFAULT_LIMITS, body_bytes_max=max_bytes),
+                received_at=app.clock.now_utc(),
+            )
+        refusal = answers.refusal_of(carry_all(decoded, runtime, arrived))
     app.journal.info(
         "answered",
         status=(refusal.status if refusal else HTTPStatus.NO_CONTENT).value,

@@ -2,8 +2,11 @@
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, get_args
+
+from prometheus_client import Metric
 
 from core.planning.reasons import CAMPAIGN_ISSUES, CONTACT_ISSUES, REASON_TEXTS
 from core.runs.errors import ErrorCode
@@ -68,6 +71,10 @@ class Observer:
         self._metrics.waiting(service.mailbox.waiters if service else 0)
         self._metrics.running(service.running if service else 0)
         return self._metrics.exposition()
+
+    def families(self) -> Iterable[Metric]:
+        """Return every family of series, for documentation."""
+        return self._metrics.registry.collect()
 
     def _is_new(self, completed: RunCompleted) -> bool:
         """By identity: sharers of a run hold the same object, and a later run of the same id is another one."""

@@ -23,6 +23,7 @@ _TOPIC: Final = r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$"
 _SUBSCRIPTIONS: Final = r"^[A-Za-z][A-Za-z0-9._~+%-]{2,254}( *, *[A-Za-z][A-Za-z0-9._~+%-]{2,254}){0,9}$"
 _URL: Final = r"^https?://[^\s/]+(:[0-9]+)?$"
 _ENDPOINT: Final = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"
+_URL_WITH_PATH: Final = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 _HOST_PORT: Final = r"^[^\s/:]+:[0-9]{1,5}$"
 
 
@@ -198,6 +199,22 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run_deadline_seconds: Annotated[
         float, Meta(ge=10, le=3600, description="longest time from a message's arrival to its answer")
     ] = 540.0
+
+    # --- traces
+    otel_exporter_otlp_endpoint: (
+        Annotated[
+            str,
+            Meta(
+                pattern=_URL_WITH_PATH,
+                description="OpenTelemetry collector that spans go to over HTTP; without it there are no traces",
+                extra={"allowed": "a URL such as http://127.0.0.1:4318"},
+            ),
+        ]
+        | None
+    ) = None
+    trace_sample_ratio: Annotated[
+        float, Meta(ge=0, le=1, description="share of messages without a sampled trace of their own that are traced")
+    ] = 1.0
 
     # --- the server
     host: Annotated[str, Meta(min_length=1, description="address to listen on")] = "127.0.0.1"

@@ -1,8 +1,8 @@
 """The run of one org: rooms 4 to 10, top to bottom. What is not in the object did not happen."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Protocol
 
@@ -17,7 +17,9 @@ from core.runs.ports import (
     Journal,
     Lease,
     Message,
+    NoTracer,
     PreconditionFailedError,
+    Tracer,
     Transfer,
     Uploaded,
     WorkingCopy,
@@ -100,15 +102,28 @@ class Ports:
     """None: nobody asks how the last run ended."""
     holds: Holds | None = None
     """None: nothing is ever on hold."""
+    tracer: Tracer = field(default_factory=NoTracer)
 
 
 class _Account:
     """What one run cost: bytes and requests, and seconds per step."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, ports: Ports) -> None:
         self.transfer = Transfer()
-        self.steps = Steps(clock)
-        self.step = self.steps.step
+        self.steps = Steps(ports.clock)
+        self._tracer = ports.tracer
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time one step of the run."""
+        with self._tracer.span(name), self.steps.step(name):
+            yield
+
+    def carried_out(self, seconds: Mapping[str, float]) -> None:
+        """Add the steps that the planner took, one after the other, perhaps in another process."""
+        for name, taken in seconds.items():
+            self.steps.add(name, taken)
+            self._tracer.past(name, taken)
 
 
 Slot = Callable[[Batch, float], AbstractContextManager[None]]
@@ -122,8 +137,11 @@ def run_org(batch: Batch, ports: Ports, *, until: float, slot: Slot) -> Mapping[
     that wait for another machine do not keep this one from working. Raises OrgError; then no event of the batch may be
     acknowledged unless the error's answer says so.
     """
-    account = _Account(ports.clock)
-    with ports.lease.hold(batch.org_id, until=until, transfer=account.transfer), slot(batch, until):
+    account = _Account(ports)
+    with ExitStack() as held:
+        with account.step("lease"):
+            held.enter_context(ports.lease.hold(batch.org_id, until=until, transfer=account.transfer))
+        held.enter_context(slot(batch, until))
         for attempt in range(1, ATTEMPTS_MAX + 1):
             ports.clock.sleep(_BACKOFF_SECONDS[attempt - 1])
             try:
@@ -149,8 +167,7 @@ def _attempt(batch: Batch, ports: Ports, account: _Account) -> Mapping[EventKey,
         if copy.object_replaced:
             ports.journal.warning("object_replaced", org_id=batch.org_id, generation=copy.generation)
         done = ports.planner.carry_out(_job(batch, copy, on_hold=on_hold), copy.lock)
-        for name, seconds in done.seconds.items():
-            account.steps.add(name, seconds)
+        account.carried_out(done.seconds)
         completions = dict(done.known)
         for completed in {c.run_id: c for c in completions.values()}.values():
             _publish(completed, ports)
@@ -255,11 +272,15 @@ def _publish(completed: RunCompleted, ports: Ports) -> None:
         org_id=completed.org_id,
         time=ports.clock.now_utc(),
         run_id=completed.run_id,
+        traceparent=ports.tracer.traceparent(),
     )
-    for rejection in rejections_of(completed, source=SOURCE, time=ports.clock.now_utc()):
-        publish(rejection, ports)
-        ports.journal.warning("items_rejected", org_id=completed.org_id, run_id=completed.run_id, event_id=rejection.id)
-    publish(event, ports)
+    with ports.tracer.span("publish"):
+        for rejection in rejections_of(completed, source=SOURCE, time=ports.clock.now_utc()):
+            publish(rejection, ports)
+            ports.journal.warning(
+                "items_rejected", org_id=completed.org_id, run_id=completed.run_id, event_id=rejection.id
+            )
+        publish(event, ports)
     ports.journal.info(
         "published", org_id=completed.org_id, run_id=completed.run_id, event_id=event.id, replayed=completed.replayed
     )

@@ -87,7 +87,8 @@ class Service:
 
     def _run(self, batch: Batch, until: float) -> Mapping[EventKey, RunCompleted]:
         try:
-            return run_org(batch, self._ports, until=until, slot=self._slot)
+            with self._ports.tracer.span("run", org_id=batch.org_id):
+                return run_org(batch, self._ports, until=until, slot=self._slot)
         except OrgError as error:
             ports = self._ports
             post_failed(ports.statuses, error, batch.org_id, ports.clock, ports.journal)
