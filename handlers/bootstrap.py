@@ -15,8 +15,9 @@ from core.runs.errors import ErrorCode, OrgError
 from core.runs.fanout import Fanout, carried_out_here, published_requests
 from core.runs.org_run import Planner, Ports
 from core.runs.planning_job import InProcessPlanner
-from core.runs.ports import Bucket, Bus, Clock, Journal, Lease, NoTracer, OrgStore, Tracer
+from core.runs.ports import Bucket, Bus, Clock, Journal, Lease, OrgStore
 from core.runs.service import Handled, Service
+from core.runs.tracer import NoTracer, Tracer
 from events.types import Event
 from infra.clock import SystemClock
 from infra.settings import SETTINGS, Settings

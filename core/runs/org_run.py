@@ -17,9 +17,7 @@ from core.runs.ports import (
     Journal,
     Lease,
     Message,
-    NoTracer,
     PreconditionFailedError,
-    Tracer,
     Transfer,
     Uploaded,
     WorkingCopy,
@@ -27,6 +25,7 @@ from core.runs.ports import (
 from core.runs.rejected_items import rejections_of
 from core.runs.status_board import StatusBoard, post_completed, version_facts
 from core.runs.sync_port import Sync
+from core.runs.tracer import NoTracer, Tracer
 from core.runs.warnings import OBJECT_REPLACED
 from events.encode import encode
 from events.ids import completion_id

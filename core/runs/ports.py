@@ -6,7 +6,7 @@ and never looks inside.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -334,45 +334,3 @@ class Journal(Protocol):
     def error(self, event: str, **facts: object) -> None:
         """Record a failure."""
         ...
-
-
-# ------------------------------------------------------------------------------------------------ traces
-
-
-class Tracer(Protocol):
-    """Where a run says how long each of its rooms took: spans of one trace, with ids and codes only."""
-
-    def span(
-        self, name: str, *, org_id: OrgId | None = None, parent: str | None = None
-    ) -> AbstractContextManager[None]:
-        """Time a block; a span inside it belongs to it. ``parent``: traceparent of whoever asked for it, outside of us.
-
-        An OrgError that leaves the block is recorded by its code.
-        """
-        ...
-
-    def past(self, name: str, seconds: float) -> None:
-        """Add a span that has just ended elsewhere, in another process."""
-        ...
-
-    def traceparent(self) -> str | None:
-        """W3C trace context of the current span, None outside of any."""
-        ...
-
-
-class NoTracer:
-    """Nobody looks."""
-
-    def span(
-        self, name: str, *, org_id: OrgId | None = None, parent: str | None = None
-    ) -> AbstractContextManager[None]:
-        """Time nothing."""
-        del name, org_id, parent
-        return nullcontext()
-
-    def past(self, name: str, seconds: float) -> None:
-        """Forget it."""
-
-    def traceparent(self) -> str | None:
-        """Be part of no trace."""
-        return None

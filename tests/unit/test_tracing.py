@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from core.runs.errors import ErrorCode, OrgError
-from core.runs.ports import NoTracer, Tracer
+from core.runs.tracer import NoTracer, Tracer
 from events.types import OrgId
 from infra.settings import Settings, SettingsError
 from infra.tracing import OtelTracer
