@@ -33,8 +33,8 @@ from core.runs.errors import OrgError
 from handlers.docs_cli import cli_documents, exit_codes
 from handlers.docs_failures import failures
 from handlers.docs_markdown import table
-from handlers.docs_operations import cost, event_types, settings
 from handlers.docs_metrics import metrics, warnings
+from handlers.docs_operations import cost, event_types, settings
 from infra.migrations import ContractColumn, ContractTable, contract, migrate, schema_sql
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
