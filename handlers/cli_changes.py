@@ -143,6 +143,15 @@ def looked_at(target: Target, settings: "Settings") -> Iterator[tuple["OrgDataba
         yield db, generation
 
 
+def is_on_hold(target: Target, settings: "Settings") -> bool:
+    """Whether an org is on hold; a file never is. Raises OrgError HOLDS_UNREADABLE, BUCKET_*."""
+    from infra.holds import BucketHolds
+
+    if target.file is not None:
+        return False
+    return BucketHolds(bucket_to_look_at(target.org_id, settings)).read().of(target.org_id) is not None
+
+
 def pairs_of(values: Sequence[str]) -> dict[str, str]:
     """Take ``KEY=VALUE`` arguments apart; raises UsageError, also for a key that is given twice."""
     pairs = [split_pair(value) for value in values]

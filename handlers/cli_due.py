@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from handlers.cli_changes import lent_copy
+from handlers.cli_changes import is_on_hold, lent_copy
 from handlers.cli_look_output import DueMail, DueNote, DueOutput
 from handlers.cli_options import JsonOption, Target, TargetArgument, load_settings, parse_day, target_of
 from handlers.cli_output import print_json
-from handlers.cli_runs import bucket_to_look_at, local_world
+from handlers.cli_runs import local_world
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -60,26 +60,27 @@ def due(
 
 
 def _due(found: Target, day: date | None, as_of: date | None, limit: int, settings: "Settings") -> DueOutput:
-    from core.runs.claims import CLAIMABLE, refusal_of
     from core.runs.reconcile import effective_config
-    from infra.due_mail import mail_of_day
-    from infra.holds import BucketHolds
+    from infra.due_mail import Due, mail_of_day
 
-    on_hold = False
-    if found.file is None:
-        on_hold = BucketHolds(bucket_to_look_at(found.org_id, settings)).read().of(found.org_id) is not None
+    on_hold = is_on_hold(found, settings)
     world = local_world(settings)
     with lent_copy(found, settings) as (copy, generation):
         with closing(world.store.open(copy, found.org_id)) as db:
             db.migrate()
             config = effective_config(db, world.clock, found.org_id, world.clock.now_utc())
             last = db.last_checkpoint()
+            unplanned = db.is_unplanned()
         local = world.clock.local_now(config.timezone)
         today = as_of or local.date()
         wanted = day or today
-        refusal = refusal_of(CLAIMABLE, wanted.isoformat(), local_date=today.isoformat(), on_hold=on_hold)
-        mails, counts = ((), {}) if refusal else mail_of_day(copy, found.org_id, wanted.isoformat(), limit)
-    notes: tuple[DueNote, ...] = () if refusal not in {"on_hold", "date_past"} else (refusal,)
+        notes = _notes(wanted, today, on_hold=on_hold, unplanned=unplanned)
+        found_due = Due((), {}, 0)
+        if not notes:
+            suppressed = config.suppressed_contact_statuses
+            found_due = mail_of_day(copy, found.org_id, wanted.isoformat(), limit, suppressed)
+    if found_due.withheld:
+        notes = (*notes, "contact_suppressed")
     return DueOutput(
         org_id=found.org_id,
         file=None if found.file is None else str(found.file),
@@ -89,7 +90,18 @@ def _due(found: Target, day: date | None, as_of: date | None, limit: int, settin
         timezone=config.timezone,
         planned_as_of=None if last is None else last.as_of,
         notes=notes,
-        mails=tuple(DueMail(**mail._asdict()) for mail in mails),
-        mails_left_out=sum(counts.values()) - len(mails),
-        mails_by_type=counts,
+        mails=tuple(DueMail(**mail._asdict()) for mail in found_due.mails),
+        mails_left_out=sum(found_due.by_type.values()) - len(found_due.mails),
+        mails_by_type=found_due.by_type,
+        mails_withheld=found_due.withheld,
     )
+
+
+def _notes(day: date, today: date, *, on_hold: bool, unplanned: bool) -> tuple[DueNote, ...]:
+    """Return why nothing of a day may be claimed, by the predicate that claims are judged by; empty where it may."""
+    from core.runs.claims import CLAIMABLE, refusal_of
+
+    refusal = refusal_of(CLAIMABLE, day.isoformat(), local_date=today.isoformat(), on_hold=on_hold)
+    if refusal in {"on_hold", "date_past"}:
+        return (refusal,)
+    return ("replan_first",) if unplanned else ()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from handlers.cli_changes import looked_at
+from handlers.cli_changes import is_on_hold, looked_at
 from handlers.cli_look_output import ExplainOutput
 from handlers.cli_options import AsOfOption, ConfigOption, JsonOption, config_text, load_settings, target_of
 from handlers.cli_output import print_json
@@ -43,6 +43,7 @@ def explain(
         generation=generation,
         config_hash=explained.config_hash,
         what_if=config is not None,
+        on_hold=is_on_hold(found, settings),
         explanation=explained.explanation,
     )
     if json:

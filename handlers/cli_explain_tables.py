@@ -24,6 +24,8 @@ def print_explanation(output: ExplainOutput) -> None:
     where = output.file or output.org_id
     console.print(f"Contact {told.contact_id} of {where} {told.verdict}", style="bold", markup=False, soft_wrap=True)
     console.print(_frame(output), markup=False)
+    if output.on_hold:
+        console.print("The org is on hold: nothing may be sent until `emailsched release`.", style="red", markup=False)
     _print_findings(console, told.findings)
     _print_windows(console, told)
     planned = [mail for mail in told.mails if mail.outcome != "no_row"]

@@ -21,6 +21,7 @@ class ExplainOutput(Struct, frozen=True, kw_only=True):
     generation: GenerationRead
     config_hash: Annotated[str, Meta(description="Of the configuration that the explanation was made with.")]
     what_if: Annotated[bool, Meta(description="True: --config was given, the configuration in force is another.")]
+    on_hold: Annotated[bool, Meta(description="True: the org is, and nothing of this may be sent. False for a file.")]
     explanation: Annotated[Explanation, Meta(description="The structs of core.planning.explanation.")]
 
 
@@ -40,8 +41,10 @@ class DueMail(Struct, frozen=True, kw_only=True):
     sms_template: str | None
 
 
-DueNote = Literal["on_hold", "date_past"]
-"""``on_hold``: the org is, nothing may be claimed. ``date_past``: what was not claimed on its day waits for the next run."""
+DueNote = Literal["on_hold", "date_past", "replan_first", "contact_suppressed"]
+"""``on_hold``: the org is, nothing may be claimed. ``date_past``: what was not claimed on its day waits for the next run.
+``replan_first``: something was recorded that no run has planned with. ``contact_suppressed``: some mail is withheld, because
+its contact unsubscribed or went since the last run."""
 
 
 class DueOutput(Struct, frozen=True, kw_only=True, rename={"day": "date"}):
@@ -58,6 +61,7 @@ class DueOutput(Struct, frozen=True, kw_only=True, rename={"day": "date"}):
     mails: Annotated[tuple[DueMail, ...], Meta(description="By time, priority and id.")]
     mails_left_out: Annotated[Count, Meta(description="Mails beyond --limit.")]
     mails_by_type: Annotated[dict[str, Count], Meta(description="Of all that may be claimed.")]
+    mails_withheld: Annotated[Count, Meta(description="To people who must not be written to any more.")]
 
 
 class CertifyOutput(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ from handlers.cli_tables import number, stdout
 _NOTES: Final[Mapping[DueNote, str]] = {
     "on_hold": "The org is on hold: nothing may be claimed until `emailsched release`.",
     "date_past": "The day is past: what was not claimed on it waits for the next run, which moves it or takes it back.",
+    "replan_first": "Something was recorded that no run has planned with: run the org first.",
+    "contact_suppressed": "Mail to people who unsubscribed or went since the last run is withheld: run the org.",
 }
 _MAILS_SHOWN: Final = 40
 

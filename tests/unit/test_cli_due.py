@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from handlers.cli_look_output import DueOutput
+from infra.local_bucket import LocalBucket
 from infra.settings import SETTINGS
 from tests.command_line import AS_OF, execute, new_org, query, run, tree
 
@@ -58,6 +59,41 @@ def test_a_day_of_the_past_has_nothing_due_and_says_so(file: Path) -> None:
     assert "The day is past" in run("due", file, "--date", "2025-03-10").out
 
 
+def test_mail_to_somebody_who_unsubscribed_since_the_run_is_withheld(file: Path) -> None:
+    whole = due(file, *AS_OF)
+    gone, unsubscribed, erased = list(dict.fromkeys(mail.contact_id for mail in whole.mails))[:3]
+    execute(file, f"DELETE FROM contacts WHERE id = {gone}")
+    execute(file, f"UPDATE contacts SET status = ' Unsubscribed ' WHERE id = {unsubscribed}")
+    execute(
+        file, f"INSERT INTO scheduler_tombstones (contact_id, reason, at) VALUES ({erased}, 'deleted', '2025-03-10')"
+    )
+    output = due(file, *AS_OF)
+    rest = [mail for mail in whole.mails if mail.contact_id not in {gone, unsubscribed, erased}]
+    assert list(output.mails) == rest
+    assert (output.mails_withheld, output.notes) == (len(whole.mails) - len(rest), ("contact_suppressed",))
+    assert sum(output.mails_by_type.values()) == len(rest)
+
+
+def test_what_no_run_has_planned_with_is_planned_first(file: Path) -> None:
+    execute(file, "INSERT INTO scheduler_unplanned (id, since) VALUES (1, '2025-03-10 12:00:00')")
+    output = due(file, *AS_OF)
+    assert (output.mails, output.notes) == ((), ("replan_first",))
+
+
+def test_an_org_on_hold_has_nothing_due_until_it_is_released(file: Path) -> None:
+    bucket = LocalBucket(str(file.parent / "data" / "bucket"))
+    bucket.upload("org-data/acme.db", str(file), if_generation_match=0, metadata={})
+    file.rename(file.with_name("other.db"))
+    assert len(due("acme", *AS_OF).mails) > 3
+    assert run("hold", "acme", "--reason", "test").code == 0
+    held = due("acme", *AS_OF)
+    assert (held.mails, held.mails_by_type, held.notes) == ((), {}, ("on_hold",))
+    assert run("explain", "acme", "1", "--json").json["on_hold"] is True
+    assert "on hold" in run("explain", "acme", "1").out
+    assert run("release", "acme").code == 0
+    assert len(due("acme", *AS_OF).mails) > 3
+
+
 def test_a_limit_leaves_mails_out_and_says_how_many(file: Path) -> None:
     whole, part = due(file, *AS_OF), due(file, *AS_OF, "--limit", "2")
     assert part.mails == whole.mails[:2]
@@ -84,5 +120,7 @@ def test_nothing_is_due_of_an_org_on_hold(file: Path) -> None:
     assert run("hold", "acme").code == 0
     held = due("acme")
     assert (held.mails, held.mails_by_type, held.notes) == ((), {}, ("on_hold",))
+    assert run("explain", "acme", "1", "--json").json["on_hold"] is True
+    assert "on hold" in run("explain", "acme", "1").out
     assert run("release", "acme").code == 0
     assert due("acme").notes == ()
