@@ -99,7 +99,7 @@ def test_a_journal_beside_the_file_leaves_no_hash_of_bytes(file: Path) -> None:
     assert (ran.code, ran.json["certificate"]["database"]["sha256"]) == (0, None)
 
 
-def test_an_org_is_certified_with_its_generation() -> None:
+def test_an_org_is_certified_with_its_generation(file: Path) -> None:
     created = run("run", "acme", "--create", "--json")
     ran = run("certify", "acme", "--json")
     assert ran.code == 0

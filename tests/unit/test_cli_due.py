@@ -108,19 +108,8 @@ def test_due_prints_ids_and_templates(file: Path) -> None:
         assert word in shown.out
 
 
-def test_due_of_an_org_names_the_generation_that_was_read() -> None:
+def test_due_of_an_org_names_the_generation_that_was_read(file: Path) -> None:
     refused = run("due", "nobody", "--json")
     assert (refused.code, refused.error["code"]) == (4, "object_missing")
     ran = run("run", "acme", "--create", "--json")
     assert due("acme").generation == ran.json["completed"]["generation"]
-
-
-def test_nothing_is_due_of_an_org_on_hold(file: Path) -> None:
-    assert run("run", "acme", "--create").code == 0
-    assert run("hold", "acme").code == 0
-    held = due("acme")
-    assert (held.mails, held.mails_by_type, held.notes) == ((), {}, ("on_hold",))
-    assert run("explain", "acme", "1", "--json").json["on_hold"] is True
-    assert "on hold" in run("explain", "acme", "1").out
-    assert run("release", "acme").code == 0
-    assert due("acme").notes == ()
