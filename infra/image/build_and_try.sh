@@ -79,6 +79,7 @@ say "no compiler, no installer, no pandas"
 
 # ---------------------------------------------------------------------------------------------------- a machine
 
+rm -rf "$work/data"
 mkdir -p "$work/data"
 chown 10001:10001 "$work/data" # what Fly does with a volume: it belongs to the image's user
 # What the image says of itself: user, environment, command, health check.
@@ -98,6 +99,7 @@ for name, words in {
 }.items():
     print(f"{name}({shlex.join(words)})")
 PY
+as=() command=() health=()
 # shellcheck source=/dev/null
 . "$work/image.sh"
 
