@@ -29,14 +29,12 @@ from core.runs.recovery import (
 from infra import migrations, org_records
 from infra.carry_rows import OWNED_SQL, carry_rows, common_columns, count_of, json_list, text_of
 from infra.org_handles import open_records
+from infra.org_people import PERSONAL_TABLES
 from infra.sqlite_errors import org_errors
 from infra.sqlite_file import read_header, settle
 
 _STATUS_TEXTS_MAX: Final = 100_000
 """Distinct statuses of contacts; more are no statuses."""
-
-_PERSONAL_TABLES: Final = ("contact_campaigns", "tracking_clicks", "contact_events")
-"""What else is known about a contact; it goes with the contact where it went in the lost version."""
 
 
 class CarryWishes(NamedTuple):
@@ -181,7 +179,7 @@ def _carry_deletions(db: apsw.Connection) -> tuple[int, int]:
         WHERE status IN ({OWNED_SQL}) AND contact_id IN (SELECT contact_id FROM temp.gone)"""  # noqa: S608
     )
     withdrawn = db.changes()
-    for table in _PERSONAL_TABLES:
+    for table in PERSONAL_TABLES:
         db.execute(
             f"""DELETE FROM main.{table} WHERE contact_id IN (SELECT contact_id FROM temp.gone
             WHERE contact_id NOT IN (SELECT contact_id FROM lost.{table} WHERE contact_id IS NOT NULL))"""  # noqa: S608

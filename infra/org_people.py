@@ -21,7 +21,7 @@ from core.runs.item_ports import (
 from core.runs.recovery import DELETED
 from infra.migrations import carrier_column
 
-PERSONAL_TABLES: Final = ("contact_campaigns", "tracking_clicks", "contact_events")
+PERSONAL_TABLES: Final = ("contact_campaigns", "tracking_clicks", "contact_events", "scheduler_parked_items")
 """What else is known about a contact; it goes with the contact."""
 
 _STATUS: Final = "COALESCE(CAST(people.status AS TEXT), '')"
@@ -154,7 +154,7 @@ def _delete(db: Database, contact_ids: Iterable[int]) -> None:
     """Delete contacts and what is known about them; what is scheduled is the plan's business (R92)."""
     wanted = [json.dumps(sorted(contact_ids))]
     db.execute("DELETE FROM contacts WHERE id IN (SELECT value FROM json_each(?))", wanted)
-    for table in (*PERSONAL_TABLES, "scheduler_parked_items"):
+    for table in PERSONAL_TABLES:
         db.execute(f"DELETE FROM {table} WHERE contact_id IN (SELECT value FROM json_each(?))", wanted)  # noqa: S608
 
 

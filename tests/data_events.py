@@ -1,18 +1,15 @@
 """Contact changes and mail reports for tests: events with items, as the decoder makes them."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from events.http_binding import STRUCTURED
 from events.rejection import Judged, Rejection
 from events.types import CONTACT_CHANGED, MAIL_REPORTED, Event
 from events.wire import decode
-from infra.memory_bucket import MemoryBucket
-from tests.machines import NOW, OBJECT
+from tests.machines import NOW
 
 Item = dict[str, Any]
 
@@ -95,18 +92,3 @@ def report(contact_id: int, status: str, event_date: str, email_type: str = "bir
 
 def claim(contact_id: int, event_date: str, send_date: str, email_type: str = "birthday", **fields: Any) -> Item:
     return report(contact_id, "scheduled", event_date, email_type, scheduled_send_date=send_date, **fields)
-
-
-def edit_org(bucket: MemoryBucket, folder: Path, *statements: str) -> None:
-    """Change the live object as an upstream system does: with a precondition."""
-    live = bucket.stat(OBJECT)
-    assert live is not None
-    file = folder / "edited.db"
-    file.unlink(missing_ok=True)
-    bucket.download(OBJECT, live.generation, str(file))
-    with sqlite3.connect(file) as db:
-        for statement in statements:
-            db.execute(statement)
-    db.close()
-    metadata = {"parent-generation": str(live.generation)}
-    bucket.upload(OBJECT, str(file), if_generation_match=live.generation, metadata=metadata)

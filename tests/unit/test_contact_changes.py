@@ -11,8 +11,9 @@ from core.runs.item_changes import UNSUBSCRIBES_NOT_SUPPRESSED
 from core.runs.service import Handled
 from events.payloads import ItemCounts, RunCompleted
 from infra.memory_bucket import MemoryBucket
-from tests.data_events import answer, click, contact_changed, delete, edit_org, enrol, resubscribe, unsubscribe, upsert
+from tests.data_events import answer, click, contact_changed, delete, enrol, resubscribe, unsubscribe, upsert
 from tests.machines import NOW, OBJECT, Machine, put_org, rows_in
+from tests.recoveries import edit
 
 Rows = Callable[[str], list[tuple[Any, ...]]]
 
@@ -209,7 +210,7 @@ def test_an_unsubscribe_does_not_weaken_a_delete(machine: Machine, rows: Rows) -
 
 def test_an_import_past_the_events_does_not_lift_a_tombstone(machine: Machine, tmp_path: Path, rows: Rows) -> None:
     done(machine.handle(contact_changed("1", unsubscribe(1), delete(2))))
-    edit_org(machine.bucket, tmp_path, "UPDATE contacts SET status = 'active' WHERE id = 1",
+    edit(machine.bucket, tmp_path, "UPDATE contacts SET status = 'active' WHERE id = 1",
          "INSERT INTO contacts (id, email, state) VALUES (2, 'back@example.com', 'TX')")  # fmt: skip
     completed = done(machine.run(2))
     assert completed.items.tombstones_restored == 2
@@ -294,7 +295,7 @@ def test_a_deed_waits_for_a_contact_that_comes_by_file(
     machine: Machine, tmp_path: Path, bucket: MemoryBucket, rows: Rows
 ) -> None:
     done(machine.handle(contact_changed("1", click(9))))
-    edit_org(bucket, tmp_path, "INSERT INTO contacts (id, email) VALUES (9, 'a@example.com')")
+    edit(bucket, tmp_path, "INSERT INTO contacts (id, email) VALUES (9, 'a@example.com')")
     assert done(machine.run(2)).items == ItemCounts(clicks=1, unparked=1)
     assert rows("SELECT contact_id FROM tracking_clicks") == [(9,)]
 
@@ -340,7 +341,7 @@ def test_an_enrolment_is_planned_in_the_same_run(
     machine: Machine, tmp_path: Path, bucket: MemoryBucket, rows: Rows, named: dict[str, Any]
 ) -> None:
     done(machine.run())
-    edit_org(bucket, tmp_path, *INSTANCE)
+    edit(bucket, tmp_path, *INSTANCE)
     wish = enrol(1, **named, trigger_date="2026-04-15", metadata={"b": 1, "a": 2})
     completed = done(machine.handle(contact_changed("1", wish, wish)))
     assert completed.items == ItemCounts(enrolments=1, enrolments_repeated=1)
@@ -356,7 +357,7 @@ def test_an_enrolment_without_a_trigger_date_is_not_repeated_either(
     machine: Machine, tmp_path: Path, bucket: MemoryBucket
 ) -> None:
     done(machine.run())
-    edit_org(bucket, tmp_path, *INSTANCE)
+    edit(bucket, tmp_path, *INSTANCE)
     done(machine.handle(contact_changed("1", enrol(1, campaign_instance_id=4))))
     again = done(machine.handle(contact_changed("2", enrol(1, campaign_instance_id=4))))
     assert (again.items, again.changed) == (ItemCounts(enrolments_repeated=1), False)
@@ -365,5 +366,5 @@ def test_an_enrolment_without_a_trigger_date_is_not_repeated_either(
 def test_an_enrolment_waits_for_its_campaign(machine: Machine, tmp_path: Path, bucket: MemoryBucket) -> None:
     wish = enrol(1, campaign_type="rate", instance_name="spring", trigger_date="2026-04-15")
     assert done(machine.handle(contact_changed("1", wish))).items == ItemCounts(parked=1)
-    edit_org(bucket, tmp_path, *INSTANCE)
+    edit(bucket, tmp_path, *INSTANCE)
     assert done(machine.run(2)).items == ItemCounts(enrolments=1, unparked=1)

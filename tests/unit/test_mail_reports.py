@@ -21,13 +21,13 @@ from tests.data_events import (
     claim,
     contact_changed,
     delete,
-    edit_org,
     mail_reported,
     report,
     unsubscribe,
     upsert,
 )
 from tests.machines import ACME, NOW, OBJECT, Machine, put_org, rows_in
+from tests.recoveries import edit
 
 Rows = Callable[[str], list[tuple[Any, ...]]]
 
@@ -100,7 +100,7 @@ def test_a_claim_that_was_refused_stays_refused_when_it_comes_again(machine: Mac
     event = mail_reported("1", claim(9, EVENT_1, SEND_1))
     first = done(machine.handle(event))
     assert (refusals(first), first.changed) == (["no_such_row"], True)  # what was told is remembered
-    edit_org(
+    edit(
         machine.bucket, tmp_path,
         "INSERT INTO email_schedules (contact_id, email_type, event_date, scheduled_send_date) "
         f"VALUES (9, 'birthday', '{EVENT_1}', '{SEND_1}')",
@@ -135,7 +135,7 @@ def test_the_id_of_a_claim_is_a_hint_and_the_identity_wins(machine: Machine, row
 
 
 def test_a_skipped_row_and_a_past_one_are_not_claimed(machine: Machine, tmp_path: Path) -> None:
-    edit_org(
+    edit(
         machine.bucket, tmp_path,
         "UPDATE email_schedules SET scheduled_send_date = '2026-03-01' WHERE contact_id = 1 AND email_type = 'birthday'",
         "UPDATE email_schedules SET status = 'skipped', skip_reason = 'x' WHERE contact_id = 2 AND email_type = 'birthday'",
@@ -166,7 +166,7 @@ def test_a_claim_is_judged_by_what_arrives_beside_it(
 
 
 def test_a_claim_after_an_import_that_suppressed_the_contact_is_refused(machine: Machine, tmp_path: Path) -> None:
-    edit_org(machine.bucket, tmp_path, "UPDATE contacts SET status = 'Deceased' WHERE id = 1")
+    edit(machine.bucket, tmp_path, "UPDATE contacts SET status = 'Deceased' WHERE id = 1")
     assert refusals(done(machine.handle(mail_reported("1", claim(1, EVENT_1, SEND_1))))) == ["contact_suppressed"]
 
 
@@ -226,7 +226,7 @@ def test_a_fact_changes_no_content(machine: Machine, rows: Rows) -> None:
 
 
 def test_a_fact_about_a_skipped_row_is_recorded(machine: Machine, tmp_path: Path, rows: Rows) -> None:
-    edit_org(
+    edit(
         machine.bucket,
         tmp_path,
         "UPDATE email_schedules SET status = 'skipped', skip_reason = 'x' WHERE contact_id = 1",
@@ -319,6 +319,6 @@ def test_a_follow_up_claim_is_refused_where_the_contact_just_answered(
 def test_rows_are_found_without_an_index_over_identities(
     machine: Machine, tmp_path: Path, bucket: MemoryBucket
 ) -> None:
-    edit_org(bucket, tmp_path, "DROP INDEX ux_schedules_identity")
+    edit(bucket, tmp_path, "DROP INDEX ux_schedules_identity")
     found = _apply(bucket, tmp_path, machine, mail_reported("1", claim(1, EVENT_1, SEND_1), claim(2, EVENT_2, SEND_2)))
     assert len(found.claims[0].granted) == 2
