@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint unit bench smoke lock clean
+.PHONY: help install install-dev demo test lint unit bench bench-all smoke lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,8 +42,11 @@ unit: $(VENV)/.dev ## all tests, without the linters
 
 test: lint unit ## everything that CI runs
 
-bench: $(VENV)/.dev ## the benchmarks of benchmarks/, as a table
-	@for program in benchmarks/bench_*.py; do $(BIN)/python $$program || exit 1; done
+bench: $(VENV)/.dev ## what planning costs by org size, against the figures checked in: make bench SIZES="663 25000"
+	$(BIN)/python -m benchmarks.bench_plan $(SIZES)
+
+bench-all: $(VENV)/.dev ## every benchmark of benchmarks/ at its default size
+	@for program in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$program .py) || exit 1; done
 
 smoke: $(VENV)/.runtime ## try the real cloud, then clean up: make smoke BUCKET=... PROJECT=...
 	@test -n "$(BUCKET)" && test -n "$(PROJECT)" || { echo "usage: make smoke BUCKET=<bucket> PROJECT=<project>"; exit 2; }

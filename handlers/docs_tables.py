@@ -35,9 +35,11 @@ from handlers.docs_failures import failures
 from handlers.docs_markdown import table
 from handlers.docs_metrics import metrics, warnings
 from handlers.docs_operations import cost, event_types, settings
+from handlers.docs_performance import performance
 from infra.migrations import ContractColumn, ContractTable, contract, migrate, schema_sql
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
+README: Final = DOCS.parent / "README.md"
 
 _BLOCK: Final = re.compile(r"<!-- (?P<name>[a-z-]+):begin -->\n(?P<body>.*?)<!-- (?P=name):end -->", re.DOTALL)
 
@@ -314,6 +316,7 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "failures": failures,
     "metrics": metrics,
     "warnings": warnings,
+    "performance": performance,
 }
 """Every block by its name in the markers."""
 
@@ -343,7 +346,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--write", action="store_true", help="rewrite what is out of date")
     write = parser.parse_args(arguments).write
     stale = []
-    for file in sorted(DOCS.rglob("*.md")):
+    for file in (README, *sorted(DOCS.rglob("*.md"))):
         text = file.read_text(encoding="utf-8")
         if (fresh := regenerated(text)) != text:
             stale.append(file)

@@ -1,0 +1,1 @@
+"""Programs that measure; each says in its first lines what, and how it is called."""
