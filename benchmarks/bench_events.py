@@ -35,6 +35,7 @@ from handlers.bootstrap import build
 from infra.local_bucket import LocalBucket
 from infra.settings import Settings
 from infra.synthetic import make_org
+from infra.telemetry import configure_logging
 
 CONTACT_CHANGED: Final = "com.emailscheduler.contact.changed.v1"
 MAIL_REPORTED: Final = "com.emailscheduler.mail.reported.v1"
@@ -266,6 +267,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default: {default}")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    configure_logging("WARNING")
     found: dict[str, Numbers] = {}
     with tempfile.TemporaryDirectory() as name:
         for part in args.parts or PARTS:
