@@ -83,7 +83,7 @@ def fan_out(
     With PUBSUB_PROJECT one run request per org is published to REQUEST_TOPIC, for the server or the worker. Without it
     the orgs are run here, RUN_SLOTS at a time: exit code 1 if the run of one failed, 3 if one has to be tried again.
 
-    Example: emailsched fan-out --include 'midwest-*' --exclude '*-test'
+    Example: emailsched fan-out --exclude 'demo-?'
     """
     from handlers.bootstrap import build, open_fanout
     from handlers.progress import progress
