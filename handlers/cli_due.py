@@ -23,11 +23,11 @@ LIMIT_MAX: Final = 3_000_000
 
 DateOption = Annotated[
     date | None,
-    typer.Option("--date", parser=parse_day, metavar="DATE", help="The day.  [default: the org's own date]"),
+    typer.Option("--date", parser=parse_day, metavar="DATE", help="The day.  [default: today in the org's time zone]"),
 ]
 TodayOption = Annotated[
     date | None,
-    typer.Option("--as-of", parser=parse_day, metavar="DATE", help="Ask as if the org's own date were this one."),
+    typer.Option("--as-of", parser=parse_day, metavar="DATE", help="Ask as if today were this day."),
 ]
 LimitOption = Annotated[
     int, typer.Option("--limit", metavar="N", min=0, max=LIMIT_MAX, help="List at most so many mails.")

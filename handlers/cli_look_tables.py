@@ -32,6 +32,11 @@ def print_due(output: DueOutput) -> None:
     for note in output.notes:
         console.print(_NOTES[note], markup=False)
     if not total:
+        planned = output.planned_as_of
+        if not output.notes and planned is not None and planned > output.day.isoformat():
+            console.print(
+                f"The last run planned from {planned} on: --date {planned} lists what comes next.", markup=False
+            )
         return
     counts = Table("type")
     counts.add_column("mails", justify="right")
