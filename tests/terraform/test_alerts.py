@@ -99,6 +99,11 @@ def test_alerts_have_a_severity_that_google_knows_and_say_what_to_do() -> None:
     assert all(rule["description"] and rule["window_seconds"] >= 60 for rule in LOG_RULES)
 
 
+def test_times_of_rules_are_written_as_both_prometheus_and_google_read_them() -> None:
+    """Google wants seconds; Prometheus takes them, too."""
+    assert all(re.fullmatch(r"\d+s", rule["for"]) for rule in RULES)
+
+
 def test_names_of_alerts_are_unique() -> None:
     names = [rule["alert"] for rule in RULES] + [rule["alert"] for rule in LOG_RULES]
     assert len(names) == len(set(names))
