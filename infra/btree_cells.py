@@ -22,23 +22,33 @@ FIRST_TEXT_TYPE: Final = 13
 _CONTINUES: Final = 0x80
 _WORD: Final = 8
 _TOO_LARGE: Final = 1 << 40
-_TWO_BYTE_LIMIT: Final = 1 << 14
+SERIAL_TYPES: Final = 1 << 14
+"""Serial types of one or two bytes; longer ones are left to SQLite."""
 _COLUMNS_MAX: Final = PAD_BYTES // 2 - 8
 """A record that ends too early is noticed after its columns were looked for: up to two bytes each, past its page."""
 
 
 def _sizes() -> Int64:
     """Return the length of a value by serial type; the two types that no file may have are longer than any page."""
-    sizes = np.zeros(_TWO_BYTE_LIMIT, dtype=np.int64)
+    sizes = np.zeros(SERIAL_TYPES, dtype=np.int64)
     sizes[1:12] = [1, 2, 3, 4, 6, 8, 8, 0, 0, _TOO_LARGE, _TOO_LARGE]
-    sizes[12:] = (np.arange(12, _TWO_BYTE_LIMIT) - 12) // 2
+    sizes[12:] = (np.arange(12, SERIAL_TYPES) - 12) // 2
     return sizes
 
 
 _SIZES: Final = _sizes()
 _BYTE_SIZES: Final = np.concatenate((np.minimum(_SIZES[:_CONTINUES], 2**14), np.zeros(_CONTINUES))).astype(np.int16)
 """The same for types of one byte, in a table that stays in the cache."""
+_IS_TEXT: Final = (np.arange(SERIAL_TYPES) == 0) | (
+    (np.arange(SERIAL_TYPES) >= FIRST_TEXT_TYPE) & (np.arange(SERIAL_TYPES) % 2 == 1)
+)
+"""Which serial types are texts or NULL."""
 _SIGN_SHIFT: Final = np.where(_SIZES[:7] > 0, 64 - 8 * _SIZES[:7], 0)
+
+
+def size_of(serial: int) -> int:
+    """Return the length of a value by serial type."""
+    return int(_SIZES[serial])
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +198,7 @@ def flag_values(data: UInt8, column: RecordColumn) -> Bool | None:
 def text_values(data: UInt8, column: RecordColumn) -> TextColumn | None:
     """Return texts; None where a value is neither text nor NULL."""
     null = column.serial == 0
-    if bool((~null & ((column.serial < FIRST_TEXT_TYPE) | (column.serial & 1 == 0))).any()):
+    if not bool(_IS_TEXT.take(column.serial).all()):
         return None
     return TextColumn(data, column.start, column.end, null)
 

@@ -9,6 +9,7 @@ import numpy as np
 from core.planning.columns import NO_DAY, Bool, Int8, Int32, Int64, TextColumn, UInt8, UInt64
 from core.planning.config import Config
 from core.planning.geography import state_of_pair, states_of_zips
+from core.planning.growing import Growing
 from core.planning.hashing import mix64
 from core.planning.reasons import CONTACT_ISSUES
 from core.planning.rules import UNKNOWN_STATE
@@ -106,10 +107,12 @@ def _carrier_numbers(carrier: TextColumn, carriers: Sequence[str]) -> Int32:
 
 def gather(parts: Iterable[Contacts]) -> Contacts:
     """Join judged chunks into one table by ascending contact_id, whatever order they came in (R98)."""
-    chunks = list(parts)
-    if not chunks:
-        return _empty()
-    joined = Contacts(*(np.concatenate([getattr(c, f.name) for c in chunks]) for f in fields(Contacts)))
+    empty = _empty()
+    columns = [Growing(getattr(empty, f.name)) for f in fields(Contacts)]
+    for chunk in parts:
+        for f, column in zip(fields(Contacts), columns, strict=True):
+            column.add(getattr(chunk, f.name))
+    joined = Contacts(*(column.column() for column in columns))
     if bool(np.all(joined.contact_id[1:] > joined.contact_id[:-1])):
         return joined
     return joined.take(np.argsort(joined.contact_id, kind="stable"))

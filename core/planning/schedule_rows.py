@@ -1,12 +1,12 @@
 """Rows of email_schedules as columns: plain ones to work with, and packed ones to keep millions of."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from core.planning.columns import NO_DAY, NULL_ID, Bool, Int16, Int32, Int64
+from core.planning.growing import Growing
 
 _MIDDLE_DAY: Final = 20_000
 """Days of 89 years before and after 2024 fit into 16 bits; chunks that reach further are kept in 32."""
@@ -159,44 +159,68 @@ class RowCollector:
     """Packs rows as they are read, chunk by chunk."""
 
     def __init__(self) -> None:
-        self._chunks: list[PackedRows] = []
+        self._row_id = Growing[IntOrLong](_NO_SHORT_IDS)
+        self._contact_id = Growing[IntOrLong](_NO_SHORT_IDS)
+        self._event_day, self._send_day = _GrowingDays(), _GrowingDays()
+        self._kind = Growing[ShortOrInt](np.zeros(0, dtype=np.int16))
+        self._followers, self._parents = Growing[Int64](_NO_IDS), Growing[Int64](_NO_IDS)
+        self._second = Growing[Int32](_NO_SHORT_IDS)
+        self._has_seconds = False
         self._count = 0
 
     def add(self, rows: ScheduleRows) -> None:
         """Append the rows of a chunk."""
+        self._row_id.add(_short_ids(rows.row_id))
+        self._contact_id.add(_short_ids(rows.contact_id))
+        self._event_day.add(rows.event_day)
+        self._send_day.add(rows.send_day)
+        self._kind.add(_short_kinds(rows.kind))
         followers = np.flatnonzero(rows.parent_id != NULL_ID)
-        self._chunks.append(
-            PackedRows(
-                _short_ids(rows.row_id),
-                _short_ids(rows.contact_id),
-                _short_days(rows.event_day),
-                _short_days(rows.send_day),
-                _short_kinds(rows.kind),
-                _NO_IDS,
-                followers + self._count,
-                rows.parent_id[followers],
-                rows.send_second if rows.send_second.any() else _NO_SHORT_IDS,
-            )
-        )
+        self._followers.add(followers + self._count)
+        self._parents.add(rows.parent_id[followers])
+        if not self._has_seconds and bool(rows.send_second.any()):
+            self._has_seconds = True
+            self._second.add(np.zeros(self._count, dtype=np.int32))
+        if self._has_seconds:
+            self._second.add(rows.send_second)
         self._count += len(rows)
 
     def rows(self, instances: Int64) -> StoredRows:
-        """Return all rows by ascending row id; the collector is empty then. ``instances`` are those of the kinds."""
-        chunks, self._chunks = self._chunks, []
+        """Return all rows by ascending row id. ``instances`` are those of the kinds."""
+        row_id = self._row_id.column()
         packed = PackedRows(
-            row_id := np.concatenate([_NO_SHORT_IDS, *(c.short_row_id for c in chunks)]),
-            np.concatenate([_NO_SHORT_IDS, *(c.short_contact_id for c in chunks)]),
-            _joined_days([c.short_event_day for c in chunks]),
-            _joined_days([c.short_send_day for c in chunks]),
-            np.concatenate([np.zeros(0, dtype=np.int16), *(c.short_kind for c in chunks)]),
+            row_id,
+            self._contact_id.column(),
+            self._event_day.column(),
+            self._send_day.column(),
+            self._kind.column(),
             instances,
-            np.concatenate([_NO_IDS, *(c.followers for c in chunks)]),
-            np.concatenate([_NO_IDS, *(c.parents for c in chunks)]),
-            _joined_seconds(chunks),
+            self._followers.column(),
+            self._parents.column(),
+            self._second.column(),
         )
         if bool(np.all(row_id[1:] > row_id[:-1])):
             return packed
         return packed.take(np.argsort(row_id, kind="stable"))
+
+
+class _GrowingDays:
+    """Days, in 16 bits as long as all of them fit."""
+
+    def __init__(self) -> None:
+        self._days = Growing[ShortOrInt](np.zeros(0, dtype=np.int16))
+
+    def add(self, days: Int32) -> None:
+        short = _short_days(days)
+        so_far = self._days.column()
+        if short.dtype != so_far.dtype:
+            if so_far.dtype == np.int16:
+                self._days = Growing[ShortOrInt](_long_days(so_far))
+            short = days
+        self._days.add(short)
+
+    def column(self) -> ShortOrInt:
+        return self._days.column()
 
 
 _NO_IDS: Final = np.zeros(0, dtype=np.int64)
@@ -224,15 +248,3 @@ def _long_days(days: ShortOrInt) -> Int32:
     if days.dtype != np.int16:
         return days.astype(np.int32)
     return np.where(days != _SHORT_NO_DAY, days.astype(np.int32) + np.int32(_MIDDLE_DAY), np.int32(NO_DAY))
-
-
-def _joined_days(parts: Sequence[ShortOrInt]) -> ShortOrInt:
-    if all(part.dtype == np.int16 for part in parts):
-        return np.concatenate([np.zeros(0, dtype=np.int16), *parts])
-    return np.concatenate([_long_days(part) for part in parts])
-
-
-def _joined_seconds(chunks: Sequence[PackedRows]) -> Int32:
-    if not any(len(chunk.seconds) for chunk in chunks):
-        return _NO_SHORT_IDS
-    return np.concatenate([chunk.send_second for chunk in chunks])
