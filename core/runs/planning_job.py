@@ -128,7 +128,9 @@ def _run(
     with steps.step("apply"):
         applied = apply_events(db, events, steps.clock, on_hold=job.on_hold)
     if applied.written:
-        journal.info("applied", org_id=order.org_id, run_id=order.run_id, events=len(events))
+        counts = {name: getattr(applied.counts, name) for name in applied.counts.__struct_fields__}
+        told = {name: count for name, count in counts.items() if count}
+        journal.info("applied", org_id=order.org_id, run_id=order.run_id, events=len(events), **told)
     written = migrated or applied.written
     result: Reconciled | Recorded
     with steps.step("plan"):

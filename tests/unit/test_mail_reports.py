@@ -108,6 +108,18 @@ def test_a_claim_that_was_refused_stays_refused_when_it_comes_again(machine: Mac
     assert done(machine.handle(event)).claims == first.claims
 
 
+def test_thousands_of_claims_are_repeated_word_for_word_from_a_record_that_is_small(
+    machine: Machine, rows: Rows
+) -> None:
+    event = mail_reported("many", *(claim(contact, EVENT_1, SEND_1) for contact in range(1, 5_001)))
+    first, again = done(machine.handle(event)), done(machine.handle(event))
+    assert (again.replayed, again.claims) == (True, first.claims)
+    assert (first.items.claims_granted, first.items.claims_refused) == (1, 4_999)
+    told = len(machine.bus.messages[-1].data)
+    [(stored,)] = rows("SELECT max(length(completion_json)) FROM scheduler_runs")
+    assert 10 * stored < told < 1_500_000
+
+
 @pytest.mark.parametrize(
     ("wish", "code"),
     [
