@@ -22,6 +22,8 @@ from core.planning.schedule import Schedule, is_followup
 _NEVER: Final = 2**30
 """A day beyond every window: fills the unused places of a table of days."""
 _TABLE_DAYS_MAX: Final = 2**22
+_BLOCK_BITS: Final = 18
+"""Contacts are looked at in blocks of 2**18, so that not all their mails are sorted at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,19 @@ def _of_crowded(frame: Frame, items: Items, sent: _Mails) -> Int64:
         return np.zeros(0, dtype=np.int64)
     rows = np.concatenate(
         [
-            part.start + np.flatnonzero(many[items.contact[part]] & (items.reason[part] == 0))
+            (part.start + np.flatnonzero(many[items.contact[part]] & (items.reason[part] == 0))).astype(np.int32)
             for part in parts_of(len(items))
         ]
     )
-    few = items.take(rows)
-    planned = _Mails(few.contact, few.target, is_campaign[few.source])
-    return rows[_crowded(planned, sent, frame)[few.contact]]
+    block, block_of_sent = items.contact[rows] >> _BLOCK_BITS, sent.contact >> _BLOCK_BITS
+    found = []
+    for number in range((len(many) >> _BLOCK_BITS) + 1):
+        here = rows[block == number]
+        few, before = items.take(here), np.flatnonzero(block_of_sent == number)
+        planned = _Mails(few.contact, few.target, is_campaign[few.source])
+        sent_here = _Mails(sent.contact[before], sent.day[before], sent.is_campaign[before])
+        found.append(here[_crowded(planned, sent_here, frame)[few.contact]])
+    return np.concatenate(found).astype(np.int64)
 
 
 class _Tally:

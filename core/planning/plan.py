@@ -23,7 +23,7 @@ from core.planning.limits import apply_limits
 from core.planning.post_window import post_window
 from core.planning.reasons import CONTACT_ISSUES
 from core.planning.rows import PlannedRows, planned_rows
-from core.planning.rules import EMAIL_TYPES
+from core.planning.rules import COUNTING_STATUSES, EMAIL_TYPES
 from core.planning.schedule import Schedule
 from core.planning.smoothing import catch_up, sent_effective_dates, smooth
 from core.planning.snapshot import AnswerChunk, ClickChunk, EnrolmentChunk
@@ -101,7 +101,7 @@ def plan(snapshot: Snapshot, config: Config, today: int, watch: Watch = _NOBODY)
     watch.items("owed", items)
     followups = _followups(frame, snapshot)  # step 6
     ledger.consider("followup", len(followups))
-    fixed_days = _fixed_days(schedule, followups)
+    fixed_days = _fixed_days(schedule, followups, today)
     watch.fixed_days(fixed_days)
     balanced = balance(frame, items, fixed_days, limits)  # step 7
     watch.items("balanced", balanced.items)
@@ -143,9 +143,12 @@ def _followups(frame: Frame, snapshot: Snapshot) -> Followups:
     return plan_followups(frame, snapshot.schedule, snapshot.book, behaviour)
 
 
-def _fixed_days(schedule: Schedule, followups: Followups) -> Int32:
-    """Return one day per mail that counts towards the cap and is not moved (R65)."""
-    return np.concatenate((schedule.counting().send_day, followups.target[followups.reason == 0]))
+def _fixed_days(schedule: Schedule, followups: Followups, today: int) -> Int32:
+    """Return one day per mail from today on that counts towards the cap and is not moved (R65)."""
+    counting = schedule.kinds_where(lambda k: k.status in COUNTING_STATUSES)
+    send_day = schedule.locked.send_day
+    locked = send_day[(send_day >= today) & counting[schedule.locked.kind]]
+    return np.concatenate((locked, followups.target[followups.reason == 0]))
 
 
 def _issues(contacts: Contacts, book: CampaignBook, enrolments: Enrolments) -> Issues:

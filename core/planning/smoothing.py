@@ -4,7 +4,7 @@ import numpy as np
 
 from core.planning.almanac import year_of
 from core.planning.candidates import Frame
-from core.planning.columns import NO_DAY, Int32, Int64
+from core.planning.columns import NO_DAY, Int32, Int64, parts_of
 from core.planning.config import Config
 from core.planning.hashing import CATCH_UP, SMOOTHING, spread_hash
 from core.planning.items import Items
@@ -25,22 +25,27 @@ def sent_effective_dates(schedule: Schedule) -> ScheduleRows:
 
 def smooth(frame: Frame, items: Items, sent: ScheduleRows, profile: SizeProfile, cap: int) -> Items:
     """Spread effective-date clusters; ``sent`` are the locked effective_date rows in a counting status (R61, R62)."""
-    rows = clustered(items)
-    if not len(rows):
-        return items
-    ideal = items.ideal[rows]
-    first = ideal.min()
-    sizes = np.bincount(ideal - first)
-    days = np.arange(len(sizes), dtype=np.int32) + first
+    first = int(items.ideal.min(initial=0))
+    sizes = np.zeros(int(items.ideal.max(initial=first)) - first + 1, dtype=np.int64)
+    for part in parts_of(len(items)):
+        here = items.take(part)
+        counts = np.bincount(here.ideal[clustered(here)] - np.int32(first))
+        sizes[: len(counts)] += counts
+    days = np.arange(len(sizes), dtype=np.int32) + np.int32(first)
     crowded = sizes + sent_on(sent, days, frame.config) > cluster_limit(profile, cap)
-    spread = np.flatnonzero(crowded[ideal - first])
-    rows, ideal = rows[spread], ideal[spread]
+    for part in parts_of(len(items)):
+        here = items.take(part)
+        rows = clustered(here)
+        rows = rows[crowded[here.ideal[rows] - np.int32(first)]]
+        _spread(frame, items, rows + part.start, profile.ed_smoothing_window_days)
+    return items
+
+
+def _spread(frame: Frame, items: Items, rows: Int64, window_days: int) -> None:
     part = items.take(rows)
-    contact_id = frame.contacts.contact_id[part.contact]
-    moved = ideal + smoothing_offset(contact_id, part.event, profile.ed_smoothing_window_days)
+    moved = part.ideal + smoothing_offset(frame.contacts.contact_id[part.contact], part.event, window_days)
     fits = (moved <= part.deadline) & (frame.windows.check(part.contact, moved) == 0)
     items.target[rows[fits]] = moved[fits]
-    return items
 
 
 def clustered(items: Items) -> Int64:

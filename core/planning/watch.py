@@ -17,7 +17,7 @@ class Watch(Protocol):
         ...
 
     def fixed_days(self, days: Int32) -> None:
-        """One day per mail that counts towards the daily cap and is not moved (R65)."""
+        """One day per mail from today on that counts towards the daily cap and is not moved (R65)."""
         ...
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.planning import columns
 from core.planning import plan as pipeline
 from core.planning.items import Items
 from core.planning.ledger import ConservationError, Ledger
 from core.planning.reasons import REASON_TEXTS, Exclusion, Reason, exclusion_code, reason_text
 from core.planning.rules import STATE_CODES
+from core.planning.snapshot import RowKind
 from core.runs.errors import ErrorCode
 from infra.memory_bucket import MemoryBucket
 from tests.machines import OBJECT, Machine, put_org
@@ -34,6 +36,17 @@ def test_rows_and_candidates_not_due_add_up() -> None:
     planned = busy_org().plan(TODAY)
     assert len(planned.rows) + sum(planned.not_due.values()) == sum(planned.considered.values())
     assert planned.not_due["handled"] == 1
+
+
+def test_r98_the_size_of_the_parts_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def content() -> set[tuple[int, int, int, int, RowKind]]:
+        rows = busy_org().plan(TODAY).rows
+        parts = (rows.contact_id, rows.instance_id, rows.event_day, rows.send_day, rows.kind)
+        return {(*row[:4], rows.kinds[row[4]]) for row in zip(*(part.tolist() for part in parts), strict=True)}
+
+    whole = content()
+    monkeypatch.setattr(columns, "_PART_ROWS", 3)
+    assert content() == whole
 
 
 def test_every_row_is_pre_scheduled_or_skipped_for_a_reason_of_the_closed_list() -> None:
