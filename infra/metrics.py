@@ -76,6 +76,7 @@ class Metrics:
             "Age of the last completed run of the org that has been silent longest",
             registry=self.registry,
         )
+        self._oldest.set(math.nan)  # not yet known is not zero seconds
         self._looked = Gauge(
             "emailsched_orgs_looked_at_timestamp_seconds", "When the bucket was last asked", registry=self.registry
         )

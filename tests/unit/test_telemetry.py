@@ -215,6 +215,7 @@ def test_metrics_start_at_zero_and_count() -> None:
     )
     before = metrics.exposition().decode()
     assert 'emailsched_runs_total{outcome="failed"} 0.0' in before
+    assert "emailsched_oldest_completed_run_age_seconds NaN" in before
     metrics.run_finished("failed")
     metrics.rows_changed("inserted", 7)
     metrics.bytes_moved("up", 100)
