@@ -23,10 +23,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from core.runs.batch import Batch
 from core.runs.errors import OrgError
-from core.runs.org_run import Batch, Ports, run_org
+from core.runs.org_run import Ports, run_org
 from core.runs.planning_job import InProcessPlanner
-from core.runs.ports import Clock, Commit, Transfer
+from core.runs.ports import Admit, Clock, Commit, Transfer
 from events.types import RUN_REQUESTED, Event, OrgId, RunRequested
 from infra.clock import SystemClock
 from infra.delta_chain import DeltaLimits, PageDeltas
@@ -159,7 +160,7 @@ def carry(event_id: str, ports: Ports, clock: Clock) -> int:
     refused = 0
     while True:
         try:
-            run_org(Batch.of((event,)), ports, until=clock.monotonic() + 60, slot=free_slot)
+            run_org(Batch.of((event,)), ports, until=clock.monotonic() + 60, gate=free_gate)
         except OrgError as error:
             if not error.retryable or time.monotonic() > end:
                 raise
@@ -169,10 +170,10 @@ def carry(event_id: str, ports: Ports, clock: Clock) -> int:
 
 
 @contextmanager
-def free_slot(batch: Batch, until: float) -> Iterator[None]:
+def free_gate(org_id: OrgId, until: float) -> Iterator[Admit]:
     """Let everything run."""
-    del batch, until
-    yield
+    del org_id, until
+    yield lambda _size_bytes: None
 
 
 def contend(processes: int, runs: int, contacts: int, *, lease: bool, one_disk: bool) -> Verdict:

@@ -16,7 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
+from core.runs.admission import Capacity
 from core.runs.changes import apply_events
+from core.runs.mailbox import MailboxLimits
 from core.runs.org_run import Ports
 from core.runs.planning_job import InProcessPlanner
 from core.runs.service import Service
@@ -62,7 +64,7 @@ def service_of(folder: Path, bucket: LocalBucket) -> Service:
         journal=journal,
         completion_topic="completions",
     )
-    return Service(ports, waiters_max=100, run_slots=1)
+    return Service(ports, limits=MailboxLimits(waiters_max=100), capacity=Capacity(1, 10**12, 10**12))
 
 
 def reports_of(rows: Sequence[tuple[int, str, str, str]], status: str) -> list[MailReport]:

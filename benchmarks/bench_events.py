@@ -220,7 +220,7 @@ def _fan_out_rate(folder: Path, file: Path, orgs: int, *, processes: int) -> flo
     for n in range(orgs):
         door.put_org(f"org-{n}", file)
     settings = Settings(data_dir=folder, run_slots=processes, planning_processes=processes)
-    app = build(settings, planning_processes=processes)
+    app = build(settings, serving=True)
     try:
         started = app.clock.monotonic()
         event = FleetEvent(id="night", source="//benchmarks", type=FANOUT_REQUESTED, data=FanoutRequested())

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from core.runs.admission import Capacity
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.fanout import Fanout, carried_out_here, published_requests
+from core.runs.lease import Lease
+from core.runs.mailbox import MailboxLimits
 from core.runs.org_run import Planner, Ports
+from core.runs.pace import Pace
 from core.runs.planning_job import InProcessPlanner
-from core.runs.ports import Bucket, Bus, Clock, Journal, Lease, OrgStore
+from core.runs.ports import Bucket, Bus, Clock, Journal, OrgStore
 from core.runs.service import Handled, Service
 from core.runs.tracer import NoTracer, Tracer
 from events.types import Event
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
 
 # ruff: noqa: PLC0415 - see above: a local import here keeps `emailsched --help` from loading Google's clients
 
+
+ORG_SHARE: Final = 0.5
+"""Of all that may wait, for one org: the other half is for those that are not noisy."""
 
 PLANNING_COMMAND: Final = (sys.executable, "-P", "-m", "handlers.planning_process")
 """``-P``: the working directory is no place to look for code."""
@@ -57,10 +64,10 @@ def settings_from_environment(env: Mapping[str, str] = os.environ, *, serving: b
     return Settings.from_env(env, serving=serving)
 
 
-def build(settings: Settings, *, planning_processes: int = 0) -> App:
+def build(settings: Settings, *, serving: bool = False) -> App:
     """Assemble the service and see that it can work: credentials, bucket, versioning, sqlite3_rsync.
 
-    ``planning_processes`` 0: runs plan in this process, as a command that makes one run should.
+    ``serving``: this process lives on, so that others plan for it, and data waits for more of it.
     Raises OrgError: SETTINGS_INVALID, KEYFILE_MISSING, KEYFILE_INVALID, BUCKET_UNREACHABLE, BUCKET_REFUSED,
     VERSIONING_OFF, RSYNC_MISSING, DISK_FULL.
     """
@@ -78,18 +85,27 @@ def build(settings: Settings, *, planning_processes: int = 0) -> App:
     store = open_store()
     orgs = orgs_folder(settings)
     tracer, close_tracer = _tracer(settings)
-    planner, end_planning = _planner(settings, planning_processes, store, clock, journal)
+    processes = settings.planning_processes if serving else 0
+    planner, end_planning = _planner(settings, processes, store, clock, journal)
+    sync = MirrorSync(
+        bucket,
+        rsync,
+        clock,
+        journal,
+        data_dir=orgs,
+        new_token=new_token,
+        deltas=_page_deltas(bucket, journal),
+        space=DiskSpace(orgs, journal, reserve_bytes=settings.disk_reserve_mb * 1_000_000),
+    )
+    pace = Pace(
+        clock,
+        upload_gap_seconds=settings.upload_gap_seconds,
+        linger_from_bytes=settings.linger_from_mb * 1_000_000,
+        linger_seconds_max=settings.linger_seconds_max if serving else 0.0,  # nobody else comes to a command
+        size_of=sync.mirror_bytes,
+    )
     ports = Ports(
-        sync=MirrorSync(
-            bucket,
-            rsync,
-            clock,
-            journal,
-            data_dir=orgs,
-            new_token=new_token,
-            deltas=_page_deltas(bucket, journal),
-            space=DiskSpace(orgs, journal, reserve_bytes=settings.disk_reserve_mb * 1_000_000),
-        ),
+        sync=sync,
         lease=open_lease(settings, bucket, clock, journal),
         planner=planner,
         bus=bus,
@@ -99,8 +115,10 @@ def build(settings: Settings, *, planning_processes: int = 0) -> App:
         statuses=BucketStatusBoard(bucket),
         holds=BucketHolds(bucket),
         tracer=tracer,
+        pace=pace,
     )
-    service = Service(ports, waiters_max=settings.max_waiters, run_slots=settings.run_slots)
+    limits = MailboxLimits(waiters_max=settings.max_waiters, org_share=ORG_SHARE)
+    service = Service(ports, limits=limits, capacity=_capacity(settings))
     fanout = open_fanout(settings, bucket, bus, clock, journal, service)
 
     def close() -> None:
@@ -109,6 +127,19 @@ def build(settings: Settings, *, planning_processes: int = 0) -> App:
         close_tracer()
 
     return App(settings, bucket, bus, clock, store, journal, service, fanout, tracer, close)
+
+
+def _capacity(settings: Settings) -> Capacity:
+    """Return what runs may take of this machine together; raises OrgError DISK_FULL where DATA_DIR cannot be made."""
+    from infra.disk_space import disk_bytes
+    from infra.files import disk_errors
+
+    disk_limit = (settings.disk_limit_mb or 0) * 1_000_000
+    if not disk_limit:
+        with disk_errors(None):
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
+            disk_limit = max(0, disk_bytes(str(settings.data_dir)) - settings.disk_reserve_mb * 1_000_000)
+    return Capacity(settings.run_slots, settings.memory_limit_mb * 1_000_000, disk_limit)
 
 
 def _planner(

@@ -1,9 +1,9 @@
 """What happens to one decoded message, whatever door it came through: the push, the pull, or a batch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from core.runs.errors import ErrorCode, OrgError
+from core.runs.errors import OrgError
 from core.runs.ports import PreconditionFailedError
 from core.runs.service import Handled
 from events.rejection import Judged, Rejection
@@ -16,34 +16,34 @@ REJECTED_PREFIX: Final = "rejected/"
 
 
 def carry_all(decoded: Iterable[Judged], runtime: Runtime, arrived: float) -> list[Handled]:
-    """Carry every event of a request to its end, each for itself: a bad one does not hold up the others.
+    """Carry all that came together: events of one org share its runs, and a bad message holds up no other.
 
-    ``arrived`` is the monotonic moment when the request came.
+    ``arrived`` is the monotonic moment when the request came. Returns what became of each message, in their order.
     """
-    until = arrived + runtime.app.settings.run_deadline_seconds
+    app = runtime.app
+    messages = list(decoded)
+    until = arrived + app.settings.run_deadline_seconds
+    carried = iter(_carried(app, [m for m in messages if isinstance(m, Event)], until))
     outcomes: list[Handled] = []
-    for message in decoded:
-        if runtime.app.clock.monotonic() > until:
-            error = OrgError(ErrorCode.LEASE_BUSY, detail="the batch did not end in time")
-            outcomes.append(Handled("retry", error=error))
-            break
-        outcomes.append(_carry(message, runtime, until=until))
+    for message in messages:
+        match message:
+            case Event():
+                handled = next(carried)
+            case FleetEvent():
+                handled = app.fanout.handle(message, until=until)
+            case Rejection():
+                handled = _rejected(message, app)
+        runtime.observer.handled(handled)
+        outcomes.append(handled)
     return outcomes
 
 
-def _carry(message: Judged, runtime: Runtime, *, until: float) -> Handled:
-    """Carry one event, or the news of a bad message, to its end, and count it; ``until`` as `Service.handle` has it."""
-    app = runtime.app
-    match message:
-        case Event():
-            with app.tracer.span("mailbox", org_id=message.org_id, parent=message.traceparent):
-                handled = app.service.handle(message, until=until)
-        case FleetEvent():
-            handled = app.fanout.handle(message, until=until)
-        case Rejection():
-            handled = _rejected(message, app)
-    runtime.observer.handled(handled)
-    return handled
+def _carried(app: App, events: Sequence[Event], until: float) -> list[Handled]:
+    """Carry events; those that come together are one piece of work, and so in the trace of the first."""
+    if not events:
+        return []
+    with app.tracer.span("mailbox", org_id=events[0].org_id, parent=events[0].traceparent):
+        return app.service.handle_all(events, until=until)
 
 
 def _rejected(rejection: Rejection, app: App) -> Handled:

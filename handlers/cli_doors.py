@@ -100,8 +100,7 @@ def fan_out(
 
     with progress("fan-out", settings.log_level):
         # Where the orgs are run here, they are planned on all cores, as the server does.
-        processes = settings.planning_processes if settings.pubsub_project is None else 0
-        app = build(settings, planning_processes=processes)
+        app = build(settings, serving=settings.pubsub_project is None)
         try:
             fanout = open_fanout(settings, app.bucket, app.bus, app.clock, app.journal, app.service, told)
             report = fanout.ask(event, until=app.clock.monotonic() + FAN_OUT_SECONDS_MAX)

@@ -70,6 +70,7 @@ class Observer:
         """Return all series in Prometheus' text format, the gauges as they stand now."""
         self._metrics.waiting(service.mailbox.waiters if service else 0)
         self._metrics.running(service.running if service else 0)
+        self._metrics.conflicts(service.conflicts if service else 0)
         return self._metrics.exposition()
 
     def families(self) -> Iterable[Metric]:

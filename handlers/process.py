@@ -37,8 +37,8 @@ class Runtime:
 
 
 def build_server(settings: Settings) -> App:
-    """Assemble the service of a process that lives long enough to have others plan for it."""
-    return build(settings, planning_processes=settings.planning_processes)
+    """Assemble the service of a process that lives on."""
+    return build(settings, serving=True)
 
 
 class Process:

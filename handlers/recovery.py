@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from uuid import uuid4
 
 from core.runs.errors import ErrorCode, OrgError
-from core.runs.ports import Bucket, Clock, Journal, Lease, PreconditionFailedError, Transfer
+from core.runs.lease import Lease
+from core.runs.ports import Bucket, Clock, Journal, PreconditionFailedError, Transfer
 from core.runs.recovery import NOTHING_CARRIED, Carried, lost_versions
 from events.types import OrgId
 from handlers.cli_errors import UsageError

@@ -31,6 +31,12 @@ def free_bytes(folder: str) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
+def disk_bytes(folder: str) -> int:
+    """Return the size of the disk that holds a folder; raises OSError."""
+    disk = os.statvfs(folder)
+    return disk.f_blocks * disk.f_frsize
+
+
 def mark_used(data_dir: str, org_id: OrgId) -> None:
     """Note that an org is in use now; who calls holds its lock. Raises OSError."""
     os.utime(lock_file(data_dir, org_id))

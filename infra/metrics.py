@@ -5,6 +5,7 @@ Every series exists from the start with zero, so that a rate is right from the f
 """
 
 import math
+import threading
 from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
@@ -45,6 +46,8 @@ class Metrics:
         issue_codes: Sequence[str] = (),
     ) -> None:
         self.registry = CollectorRegistry()
+        self._lock = threading.Lock()
+        self._conflicts_seen = 0
         ProcessCollector(registry=self.registry)  # memory, and the start time by which a restart loop is seen
         self._errors = self._counter("emailsched_errors", "Messages that failed, by error code", "code", error_codes)
         self._warnings = self._counter("emailsched_warnings", "Warnings of runs, by code", "code", warning_codes)
@@ -110,9 +113,11 @@ class Metrics:
         """Count requests to the bucket by price class."""
         self._requests.labels(self._known("class", request_class)).inc(requests)
 
-    def conflict(self) -> None:
-        """Count an upload that met a newer generation."""
-        self._conflicts.inc()
+    def conflicts(self, total: int) -> None:
+        """Say how many uploads have met a newer generation since the process began."""
+        with self._lock:
+            self._conflicts.inc(max(0, total - self._conflicts_seen))
+            self._conflicts_seen = max(total, self._conflicts_seen)
 
     def skipped(self, kind: str, mails: int) -> None:
         """Count mails that were not scheduled, by the kind of the reason."""

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from core.runs.errors import ErrorCode, OrgError
-from core.runs.ports import Bucket, Clock, Journal, ObjectInfo, Transfer, Uploaded, WorkingCopy
+from core.runs.ports import Admit, Bucket, Clock, Journal, ObjectInfo, Transfer, Uploaded, WorkingCopy
 from events.types import OrgId
 from infra.counted_bucket import CountedBucket
 from infra.delta_chain import PageDeltas
@@ -86,14 +86,16 @@ class MirrorSync:
         self._space = space or DiskSpace(self._data_dir, journal)
         self._held: dict[OrgId, _Held] = {}
 
-    def down(self, org_id: OrgId, *, create: bool, transfer: Transfer) -> WorkingCopy:
+    def down(
+        self, org_id: OrgId, *, create: bool, transfer: Transfer, admit: Admit = lambda _size_bytes: None
+    ) -> WorkingCopy:
         """Bring mirror and working copy to the live generation; see the port."""
         with disk_errors(org_id):
             lock = self._acquire(org_id)
             try:
                 mark_used(self._data_dir, org_id)
                 folder = open_folder(self._data_dir, org_id)
-                record = self._refresh(folder, org_id, transfer)
+                record = self._refresh(folder, org_id, transfer, admit)
                 if record is None:
                     copy = self._new_org(folder, org_id, lock, create=create)
                 else:
@@ -148,6 +150,12 @@ class MirrorSync:
             del self._held[copy.org_id]
             os.close(held.lock)
 
+    def mirror_bytes(self, org_id: OrgId) -> int:
+        """Return the size of the org's object when it was last here, 0 where that is not known; asks no bucket."""
+        with disk_errors(org_id):
+            record = open_folder(self._data_dir, org_id).read_record()
+        return 0 if record is None else record.size_bytes
+
     # -------------------------------------------------------------------------------------------- down
 
     def _acquire(self, org_id: OrgId) -> int:
@@ -169,7 +177,7 @@ class MirrorSync:
         create_empty(str(folder.working))
         return WorkingCopy(org_id, str(folder.working), 0, object_replaced=False, lock=lock)
 
-    def _refresh(self, folder: OrgFolder, org_id: OrgId, transfer: Transfer) -> MirrorRecord | None:
+    def _refresh(self, folder: OrgFolder, org_id: OrgId, transfer: Transfer, admit: Admit) -> MirrorRecord | None:
         """Bring the mirror to the live generation; None where there is no object."""
         bucket = CountedBucket(self._bucket, transfer)
         remove_sidecars(folder.mirror)  # nobody of ours leaves any: what is there would be replayed into the mirror
@@ -179,6 +187,7 @@ class MirrorSync:
             folder.remove_downloads(but_of=None if live is None else live.generation)
             if live is None:
                 return None
+            admit(live.size_bytes)
             self._space.require(org_id, live.size_bytes)
             known = folder.read_record()
             if known is not None and _describes(known, live) and folder.mirror_is(known):

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from core.runs.errors import ErrorCode, OrgError
-from infra.machine import cpu_count
+from infra.machine import cpu_count, memory_bytes
 from infra.secret import Secret
 from infra.settings_table import Setting, complaint, parse, rows_of
 
@@ -221,8 +221,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on; 0: any free one")] = 8080
     metrics_port: Annotated[int, Meta(ge=0, le=65535, description="port of /metrics; 0: none")] = 9090
     max_waiters: Annotated[
-        int, Meta(ge=1, le=1000, description="messages that may wait at once; more are told to come again")
-    ] = 64
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="messages that may wait at once, of one org at most half; more are told to come again",
+        ),
+    ] = 512
     run_slots: Annotated[
         int,
         Meta(
@@ -241,6 +246,37 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra={"default": "the machine's processors"},
         ),
     ] = msgspec.field(default_factory=cpu_count)
+    memory_limit_mb: Annotated[
+        int,
+        Meta(
+            ge=64,
+            le=10_000_000,
+            description="megabytes of memory that runs may take together, by estimate; an org that needs more is too large",
+            extra={"default": "four fifths of the machine's, or of its container's"},
+        ),
+    ] = msgspec.field(default_factory=lambda: memory_bytes() * 4 // 5 // 1_000_000)
+    disk_limit_mb: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=100_000_000,
+                description="megabytes of DATA_DIR that runs may take together: four times their objects",
+                extra={"default": "the size of DATA_DIR's disk, without DISK_RESERVE_MB"},
+            ),
+        ]
+        | None
+    ) = None
+    upload_gap_seconds: Annotated[
+        float, Meta(ge=0, le=60, description="least time between two uploads of one org; a bucket takes one a second")
+    ] = 1.0
+    linger_from_mb: Annotated[
+        int,
+        Meta(ge=0, le=1_000_000, description="databases of so many megabytes wait for more data before a run begins"),
+    ] = 50
+    linger_seconds_max: Annotated[
+        float, Meta(ge=0, le=300, description="longest such wait, a second for each 10 MB; run requests end it")
+    ] = 120.0
     planning_seconds_max: Annotated[
         float, Meta(ge=1, le=3600, description="longest time that one run may plan before its process is replaced")
     ] = 540.0

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from core.runs.admission import Capacity
+from core.runs.mailbox import MailboxLimits
 from core.runs.org_run import Ports
 from core.runs.planning_job import InProcessPlanner
 from core.runs.service import Handled, Service
@@ -67,7 +69,9 @@ class Machine:
             holds=BucketHolds(bucket),
         )
         self.service = Service(
-            self.ports, waiters_max=service.get("waiters_max", 16), run_slots=service.get("run_slots", 2)
+            self.ports,
+            limits=MailboxLimits(waiters_max=service.get("waiters_max", 16)),
+            capacity=Capacity(service.get("run_slots", 2), 10**12, 10**12),
         )
 
     def handle(self, event: Event) -> Handled:

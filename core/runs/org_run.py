@@ -3,19 +3,21 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Final, Protocol
 
 from msgspec.structs import replace
 
+from core.runs.batch import Batch
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.holds import Holds
+from core.runs.lease import Lease
+from core.runs.pace import Pace
 from core.runs.planning_job import JobDone, PlanningJob, Steps
 from core.runs.ports import (
+    Admit,
     Bus,
     Clock,
     Journal,
-    Lease,
     Message,
     PreconditionFailedError,
     Transfer,
@@ -30,7 +32,7 @@ from core.runs.warnings import OBJECT_REPLACED
 from events.encode import encode
 from events.ids import completion_id
 from events.payloads import RequestCounts, RunCompleted
-from events.types import ConfigChanged, Event, EventKey, OrgId, Outgoing, RunRequested
+from events.types import EventKey, OrgId, Outgoing
 
 ATTEMPTS_MAX: Final = 5
 """How often a run starts again after another writer was first."""
@@ -39,40 +41,6 @@ SOURCE: Final = "//emailsched/runs"
 """CloudEvents source of everything that a run publishes."""
 
 _BACKOFF_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Events of one org that share a run: same as_of, same wishes."""
-
-    org_id: OrgId
-    events: tuple[Event, ...]
-    as_of: date | None = None
-    force: bool = False
-    create: bool = False
-
-    @classmethod
-    def of(cls, events: tuple[Event, ...]) -> "Batch":
-        """Build the batch of events that ``batch_key`` puts together."""
-        as_of, force, create, _ = batch_key(events[0])
-        return cls(events[0].org_id, events, as_of, force, create)
-
-
-BatchKey = tuple[date | None, bool, bool, EventKey | None]
-
-
-def batch_key(event: Event) -> BatchKey:
-    """Return what two events must agree on to share a run: as_of, force, create.
-
-    A change of configuration runs alone: it may be refused, and must not take the events of others with it.
-    """
-    match event.data:
-        case RunRequested() as wish:
-            return wish.as_of, wish.force, wish.create, None
-        case ConfigChanged():
-            return None, False, False, event.key
-        case _:
-            return None, False, False, None
 
 
 class Planner(Protocol):
@@ -102,6 +70,10 @@ class Ports:
     holds: Holds | None = None
     """None: nothing is ever on hold."""
     tracer: Tracer = field(default_factory=NoTracer)
+    pace: Pace | None = None
+    """None: uploads of one org may follow each other at once."""
+    conflict: Callable[[], None] = lambda: None
+    """Told of every upload that met a newer generation, also of those that the next attempt makes good."""
 
 
 class _Account:
@@ -125,37 +97,39 @@ class _Account:
             self._tracer.past(name, taken)
 
 
-Slot = Callable[[Batch, float], AbstractContextManager[None]]
-"""Waits until the machine can bear another run (at most until a monotonic moment) and counts it."""
+Gate = Callable[[OrgId, float], AbstractContextManager[Admit]]
+"""Lends what admits a run of an org, waiting until a monotonic moment at most: ``Admission.visit``."""
 
 
-def run_org(batch: Batch, ports: Ports, *, until: float, slot: Slot) -> Mapping[EventKey, RunCompleted]:
+def run_org(batch: Batch, ports: Ports, *, until: float, gate: Gate) -> Mapping[EventKey, RunCompleted]:
     """Run one org for a batch of events and publish; returns the completion of every event.
 
-    ``until`` is the monotonic moment up to which the lease is waited for. The slot is taken after the lease, so that orgs
-    that wait for another machine do not keep this one from working. Raises OrgError; then no event of the batch may be
+    ``until`` is the monotonic moment up to which the lease, and then room on the machine, is waited for: orgs that wait
+    for another machine do not keep this one from working. Raises OrgError; then no event of the batch may be
     acknowledged unless the error's answer says so.
     """
     account = _Account(ports)
     with ExitStack() as held:
         with account.step("lease"):
             held.enter_context(ports.lease.hold(batch.org_id, until=until, transfer=account.transfer))
-        held.enter_context(slot(batch, until))
+        admit = held.enter_context(gate(batch.org_id, until))
         for attempt in range(1, ATTEMPTS_MAX + 1):
             ports.clock.sleep(_BACKOFF_SECONDS[attempt - 1])
             try:
-                return _attempt(batch, ports, account)
+                return _attempt(batch, ports, account, admit)
             except PreconditionFailedError:
+                ports.conflict()
                 ports.journal.warning("fence_conflict", org_id=batch.org_id, attempt=attempt, attempts_max=ATTEMPTS_MAX)
     raise OrgError(ErrorCode.FENCE_LOST, batch.org_id, f"another writer was first {ATTEMPTS_MAX} times")
 
 
-def _attempt(batch: Batch, ports: Ports, account: _Account) -> Mapping[EventKey, RunCompleted]:
+def _attempt(batch: Batch, ports: Ports, account: _Account, admit: Admit) -> Mapping[EventKey, RunCompleted]:
     on_hold = ports.holds is not None and ports.holds.is_held(batch.org_id, account.transfer)
     ports.journal.info("sync_down", org_id=batch.org_id, on_hold=on_hold)
     with account.step("sync_down"):
-        copy = ports.sync.down(batch.org_id, create=batch.create, transfer=account.transfer)
+        copy = ports.sync.down(batch.org_id, create=batch.create, transfer=account.transfer, admit=admit)
     try:
+        admit(0)  # a new org has no size to be asked about
         ports.journal.info(
             "synced",
             org_id=batch.org_id,
@@ -196,6 +170,8 @@ def _commit(planned: RunCompleted, ports: Ports, account: _Account, copy: Workin
     uploaded = Uploaded(copy.generation, 0)
     if planned.changed:
         ports.journal.info("sync_up", org_id=planned.org_id, run_id=planned.run_id)
+        if ports.pace is not None:
+            ports.pace.before_upload(planned.org_id)
         with account.step("sync_up"):
             facts = version_facts(planned)
             uploaded = ports.sync.up(copy, run_id=planned.run_id, facts=facts, transfer=account.transfer)

@@ -5,8 +5,7 @@ small exceptions below where the caller has to decide. File names are absolute p
 and never looks inside.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -139,19 +138,15 @@ class WorkingCopy:
     """A descriptor that says the org's files are in use: another process that writes them keeps it open, too."""
 
 
+Admit = Callable[[int], None]
+"""Waits until a run of an object of so many bytes may begin; a second call does nothing. Raises OrgError."""
+
+
 class Uploaded(NamedTuple):
     """The committed object."""
 
     generation: int
     size_bytes: int
-
-
-class Lease(Protocol):
-    """Says which machine works on an org. It saves work only; safety is the fence."""
-
-    def hold(self, org_id: OrgId, *, until: float, transfer: Transfer) -> AbstractContextManager[None]:
-        """Wait for the lease until a monotonic moment, keep it renewed inside the block; raises OrgError LEASE_BUSY."""
-        ...
 
 
 # ------------------------------------------------------------------------------------------------ the org database

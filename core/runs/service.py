@@ -2,19 +2,29 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Final, Literal
 
-from core.runs.errors import ErrorCode, OrgError, unforeseen
-from core.runs.mailbox import Mailbox
-from core.runs.org_run import SOURCE, Batch, Ports, publish, run_org
+from core.runs.admission import Admission, Capacity
+from core.runs.batch import Batch
+from core.runs.errors import OrgError, unforeseen
+from core.runs.lease import KeptLease
+from core.runs.mailbox import Mailbox, MailboxLimits
+from core.runs.org_run import SOURCE, Gate, Ports, publish, run_org
 from core.runs.status_board import post_failed
 from events.ids import failure_id, rejection_id
 from events.payloads import EventRef, EventRejected, RejectedReason, RunCompleted, RunFailed
 from events.rejection import Rejection
-from events.types import ConfigChanged, Event, EventKey, Outgoing, RunRequested
+from events.types import ConfigChanged, Event, EventKey, OrgId, Outgoing, RunRequested
+
+ORGS_AT_ONCE: Final = 8
+"""Of the events of one request: as many orgs are served side by side."""
+TOLD_MAX: Final = 10_000
+"""Failures that are remembered as published."""
 
 POINTERS_LOGGED_MAX: Final = 20
 """Of one rejection; the event has them all."""
@@ -43,19 +53,52 @@ class Handled:
 class Service:
     """Handles events; safe to call from many threads."""
 
-    def __init__(self, ports: Ports, *, waiters_max: int, run_slots: int) -> None:
-        self._ports = ports
-        self._slots = threading.BoundedSemaphore(run_slots)
-        self._running = 0
-        self._running_lock = threading.Lock()
-        self.mailbox: Mailbox[RunCompleted] = Mailbox(self._run, ports.clock, waiters_max=waiters_max)
+    def __init__(self, ports: Ports, *, limits: MailboxLimits, capacity: Capacity) -> None:
+        self._conflicts = count(1)
+        self.conflicts = 0
+        """Uploads that met a newer generation so far, also those that the next attempt made good."""
+        self._ports = replace(ports, conflict=self._count_conflict)
+        self._admission = Admission(capacity, ports.clock)
+        self._told: OrderedDict[str, None] = OrderedDict()
+        self._told_lock = threading.Lock()
+        self.mailbox: Mailbox[RunCompleted] = Mailbox(
+            lambda _org_id: _OrgSession(self._ports, self._admission.visit),
+            ports.clock,
+            limits=limits,
+            pace=ports.pace,
+        )
 
     def handle(self, event: Event, *, until: float) -> Handled:
         """Carry one event to its end; raises nothing that an operator could act on (it is in the result)."""
-        try:
-            return Handled("done", self.mailbox.submit(event, until=until))
-        except OrgError as error:
-            return self._answer(event, error)
+        (handled,) = self._handle_org((event,), until)
+        return handled
+
+    def handle_all(self, events: Sequence[Event], *, until: float) -> list[Handled]:
+        """Carry events to their end; those of one org share its runs, and orgs do not wait for each other.
+
+        Returns what became of them, in their order.
+        """
+        by_org: dict[OrgId, list[Event]] = {}
+        for event in events:
+            by_org.setdefault(event.org_id, []).append(event)
+        groups = list(by_org.values())
+        if len(groups) > 1:
+            with ThreadPoolExecutor(min(len(groups), ORGS_AT_ONCE)) as threads:
+                answers = list(threads.map(lambda group: self._handle_org(group, until), groups))
+        else:
+            answers = [self._handle_org(group, until) for group in groups]
+        left = {group[0].org_id: iter(handled) for group, handled in zip(groups, answers, strict=True)}
+        return [next(left[event.org_id]) for event in events]
+
+    def _count_conflict(self) -> None:
+        self.conflicts = next(self._conflicts)
+
+    def _handle_org(self, events: Sequence[Event], until: float) -> list[Handled]:
+        outcomes = self.mailbox.submit_all(events, until=until)
+        return [
+            self._answer(event, outcome) if isinstance(outcome, OrgError) else Handled("done", outcome)
+            for event, outcome in zip(events, outcomes, strict=True)
+        ]
 
     def reject(self, rejection: Rejection, body_reference: str | None = None) -> Handled:
         """Tell the world about a message that can never be processed."""
@@ -83,36 +126,7 @@ class Service:
     @property
     def running(self) -> int:
         """How many runs are in progress."""
-        return self._running
-
-    def _run(self, batch: Batch, until: float) -> Mapping[EventKey, RunCompleted]:
-        try:
-            with self._ports.tracer.span("run", org_id=batch.org_id):
-                return run_org(batch, self._ports, until=until, slot=self._slot)
-        except OrgError as error:
-            ports = self._ports
-            post_failed(ports.statuses, error, batch.org_id, ports.clock, ports.journal)
-            raise
-        except Exception as error:
-            # The last boundary: whatever went wrong, the message comes again and the operator learns where.
-            raise unforeseen(error, batch.org_id) from error
-
-    @contextmanager
-    def _slot(self, batch: Batch, until: float) -> Iterator[None]:
-        """Keep the number of runs at once within what the machine can bear."""
-        wait = max(0.0, until - self._ports.clock.monotonic())
-        if not self._slots.acquire(timeout=wait):
-            raise OrgError(ErrorCode.LEASE_BUSY, batch.org_id, "no run slot came free in time")
-        self._count_running(1)
-        try:
-            yield
-        finally:
-            self._count_running(-1)
-            self._slots.release()
-
-    def _count_running(self, change: int) -> None:
-        with self._running_lock:
-            self._running += change
+        return self._admission.running
 
     def _answer(self, event: Event, error: OrgError) -> Handled:
         self._ports.journal.error(
@@ -131,7 +145,21 @@ class Service:
             case "fail":
                 # What an operator asked for can be asked again once the org is mended; data must not be lost meanwhile.
                 outcome: Outcome = "failed" if isinstance(event.data, RunRequested | ConfigChanged) else "retry"
-                return self._publish_or_retry(self._failed(event, error), Handled(outcome, error=error))
+                return self._tell_once(self._failed(event, error), Handled(outcome, error=error))
+
+    def _tell_once(self, outgoing: Outgoing, handled: Handled) -> Handled:
+        """Publish what a redelivery would repeat; after a restart it may be published again, with the same id."""
+        with self._told_lock:
+            if outgoing.id in self._told:
+                self._told.move_to_end(outgoing.id)
+                return handled
+        told = self._publish_or_retry(outgoing, handled)
+        if told is handled:
+            with self._told_lock:
+                self._told[outgoing.id] = None
+                while len(self._told) > TOLD_MAX:
+                    self._told.popitem(last=False)
+        return told
 
     def _publish_or_retry(self, outgoing: Outgoing, handled: Handled) -> Handled:
         try:
@@ -178,3 +206,29 @@ class Service:
             org_id=event.org_id,
             time=self._ports.clock.now_utc(),
         )
+
+
+class _OrgSession:
+    """Serves one org: the lease is taken once for consecutive batches, room on the machine anew for each."""
+
+    def __init__(self, ports: Ports, gate: Gate) -> None:
+        self._lease = KeptLease(ports.lease)
+        self._ports = replace(ports, lease=self._lease)
+        self._gate = gate
+
+    def run(self, batch: Batch, until: float) -> Mapping[EventKey, RunCompleted]:
+        """Carry a batch; raises OrgError and nothing else."""
+        ports = self._ports
+        try:
+            with ports.tracer.span("run", org_id=batch.org_id):
+                return run_org(batch, ports, until=until, gate=self._gate)
+        except OrgError as error:
+            post_failed(ports.statuses, error, batch.org_id, ports.clock, ports.journal)
+            raise
+        except Exception as error:
+            # The last boundary: whatever went wrong, the message comes again and the operator learns where.
+            raise unforeseen(error, batch.org_id) from error
+
+    def close(self) -> None:
+        """Give the lease back."""
+        self._lease.give_back()

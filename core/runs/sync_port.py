@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from core.runs.ports import Transfer, Uploaded, WorkingCopy
+from core.runs.ports import Admit, Transfer, Uploaded, WorkingCopy
 from events.types import OrgId
 
 
@@ -19,9 +19,10 @@ class Sync(Protocol):
             sync.done(copy)
     """
 
-    def down(self, org_id: OrgId, *, create: bool, transfer: Transfer) -> WorkingCopy:
+    def down(self, org_id: OrgId, *, create: bool, transfer: Transfer, admit: Admit = ...) -> WorkingCopy:
         """Bring mirror and working copy to the live generation; without an object and with ``create``: an empty database.
 
+        ``admit`` is told the object's size before anything is moved; it may wait, and raise.
         Raises OrgError: OBJECT_MISSING (and not ``create``), NOT_SQLITE, DATABASE_CORRUPT, SCHEMA_NOT_UNDERSTOOD,
         DOWNLOAD_CORRUPT, SYNC_FAILED, DATABASE_BUSY (another run keeps the org's files), DISK_FULL, BUCKET_*. Then there
         is nothing to give back.

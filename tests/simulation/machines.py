@@ -9,9 +9,13 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
+from core.runs.admission import Capacity
+from core.runs.lease import Lease
+from core.runs.mailbox import MailboxLimits
 from core.runs.org_run import Ports
+from core.runs.pace import Pace
 from core.runs.planning_job import InProcessPlanner
-from core.runs.ports import Clock, Lease, Transfer, Uploaded, WorkingCopy
+from core.runs.ports import Admit, Clock, Transfer, Uploaded, WorkingCopy
 from core.runs.service import Service
 from events.types import OrgId
 from infra.checksum import crc32c_of_file
@@ -44,7 +48,10 @@ class Build:
     lease_seconds: int
     renews: bool
     waiters_max: int
+    org_share: float
     run_slots: int
+    upload_gap_seconds: float
+    linger_seconds: float
     statuses: bool
     deltas: bool
     delta_limits: DeltaLimits
@@ -59,7 +66,10 @@ class Build:
             lease_seconds=chance.choice((6, 60)),
             renews=chance.random() < 0.5,
             waiters_max=chance.choice((2, 8)),
+            org_share=chance.choice((0.5, 1.0)),
             run_slots=chance.choice((1, 2)),
+            upload_gap_seconds=chance.choice((0.0, 1.0)),
+            linger_seconds=chance.choice((0.0, 0.0, 5.0)),
             statuses=chance.random() < 0.5,
             deltas=chance.random() < 0.6,
             delta_limits=DeltaLimits(object_bytes_min=1, share_max=4.0, links_max=chance.choice((2, 32))),
@@ -143,9 +153,11 @@ class WatchedSync:
         self._new_token = new_token
         self._sync = make(self._next_token)
 
-    def down(self, org_id: OrgId, *, create: bool, transfer: Transfer) -> WorkingCopy:
+    def down(
+        self, org_id: OrgId, *, create: bool, transfer: Transfer, admit: Admit = lambda _size_bytes: None
+    ) -> WorkingCopy:
         live = self._world.bucket.live(object_name(org_id))
-        copy = self._sync.down(org_id, create=create, transfer=transfer)
+        copy = self._sync.down(org_id, create=create, transfer=transfer, admit=admit)
         self._world.observer.came_down(copy, live[0].generation if live else 0)
         return copy
 
@@ -283,8 +295,18 @@ class Host:
             journal=journal,
             completion_topic="completions",
             statuses=BucketStatusBoard(world.bucket) if build.statuses else None,
+            pace=Pace(
+                clock,
+                upload_gap_seconds=build.upload_gap_seconds,
+                linger_seconds_max=build.linger_seconds,
+                size_of=lambda _org: 10**12,
+            ),
         )
-        return Service(ports, waiters_max=build.waiters_max, run_slots=build.run_slots)
+        return Service(
+            ports,
+            limits=MailboxLimits(waiters_max=build.waiters_max, org_share=build.org_share),
+            capacity=Capacity(build.run_slots, 10**12, 10**12),
+        )
 
 
 class _Steps:

@@ -1,7 +1,7 @@
 """The waiting primitives of ``threading`` on the scheduler, so that shipped code waits in virtual time.
 
-Only what mailbox, service and lease use. ``simulated_threads`` puts them in the place of the ``threading`` module of exactly
-those modules; the code that waits stays the shipped one.
+Only what mailbox, admission, pace, service and lease use. ``simulated_threads`` puts them in the place of the ``threading``
+module of exactly those modules; the code that waits stays the shipped one.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from core.runs import mailbox, service
+from core.runs import admission, mailbox, pace, service
 from infra import lease
 from tests.simulation.scheduler import Scheduler, Task
 
-MODULES: tuple[ModuleType, ...] = (mailbox, service, lease)
+MODULES: tuple[ModuleType, ...] = (admission, mailbox, pace, service, lease)
 
 
 class SimLock:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from core.runs.batch import Batch
 from core.runs.errors import ErrorCode
-from core.runs.org_run import Batch, run_org
+from core.runs.org_run import run_org
+from core.runs.ports import Admit
 from core.runs.service import Handled
 from events.change_payloads import CampaignChanged, CampaignInstanceChange, CampaignTypeChange, ConfigChanged
 from events.payloads import RunCompleted
-from events.types import CAMPAIGN_CHANGED, CONFIG_CHANGED, Event
+from events.types import CAMPAIGN_CHANGED, CONFIG_CHANGED, Event, OrgId
 from infra.memory_bucket import MemoryBucket
 from tests.machines import ACME, OBJECT, Machine, put_org, requested, rows_in
 from tests.unit.test_org_run import Intruder
@@ -26,8 +28,8 @@ CONFIGS = "SELECT id, config_data, valid_from, valid_to, created_by, note FROM c
 NOON = "2026-03-02 12:00:00"
 
 
-def no_slot(_batch: Batch, _until: float) -> AbstractContextManager[None]:
-    return nullcontext()
+def free_gate(_org_id: OrgId, _until: float) -> AbstractContextManager[Admit]:
+    return nullcontext(lambda _size_bytes: None)
 
 
 @pytest.fixture
@@ -183,7 +185,9 @@ def test_events_of_one_batch_are_applied_in_their_order(machine: Machine, bucket
         campaign_changed(number, types=type_of(priority=priority), instances=instance_of(email_template=f"t{number}"))
         for number, priority in ((1, 5), (2, 6), (3, 4))
     )
-    results = run_org(Batch.of((*events, events[0])), machine.ports, until=machine.clock.monotonic() + 60, slot=no_slot)
+    results = run_org(
+        Batch.of((*events, events[0])), machine.ports, until=machine.clock.monotonic() + 60, gate=free_gate
+    )
     assert len({completed.run_id for completed in results.values()}) == 1
     assert rows_in(bucket, tmp_path, "SELECT priority FROM campaign_types") == [(4,)]
     assert [row[1:4] for row in rows_in(bucket, tmp_path, LOG)] == [
@@ -200,7 +204,7 @@ def test_only_fresh_events_of_a_batch_are_applied(machine: Machine, bucket: Memo
     second = campaign_changed(2, types=type_of(priority=6))
     done(machine.handle(first))
     done(machine.handle(second))
-    run_org(Batch.of((first, requested(9))), machine.ports, until=machine.clock.monotonic() + 60, slot=no_slot)
+    run_org(Batch.of((first, requested(9))), machine.ports, until=machine.clock.monotonic() + 60, gate=free_gate)
     assert rows_in(bucket, tmp_path, "SELECT priority FROM campaign_types") == [(6,)]
 
 
