@@ -149,7 +149,7 @@ class PlanningPool:
         for planner in busy:
             planner.kill()  # whoever waits for it sees to the rest
         for planner in idle:
-            planner.end()
+            planner.end(kill=True)  # it has nothing to lose, and may still be loading
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -179,7 +179,7 @@ class PlanningPool:
                 self._idle.append(planner)
             self._changed.notify_all()
         if not is_wanted:
-            planner.end()
+            planner.end(kill=True)
 
     def _discard(self, planner: PlannerProcess, *, kill: bool = False) -> str:
         """End a process and have another one load meanwhile; returns how it ended."""
