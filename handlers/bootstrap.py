@@ -22,7 +22,7 @@ from core.runs.planning_job import InProcessPlanner
 from core.runs.ports import Bucket, Bus, Clock, Journal, OrgStore
 from core.runs.service import Handled, Service
 from core.runs.tracer import NoTracer, Tracer
-from events.types import Event
+from events.types import Event, OrgId
 from infra.clock import SystemClock
 from infra.settings import SETTINGS, Settings
 from infra.telemetry import LogJournal
@@ -97,13 +97,6 @@ def build(settings: Settings, *, serving: bool = False) -> App:
         deltas=_page_deltas(bucket, journal),
         space=DiskSpace(orgs, journal, reserve_bytes=settings.disk_reserve_mb * 1_000_000),
     )
-    pace = Pace(
-        clock,
-        upload_gap_seconds=settings.upload_gap_seconds,
-        linger_from_bytes=settings.linger_from_mb * 1_000_000,
-        linger_seconds_max=settings.linger_seconds_max if serving else 0.0,  # nobody else comes to a command
-        size_of=sync.mirror_bytes,
-    )
     ports = Ports(
         sync=sync,
         lease=open_lease(settings, bucket, clock, journal),
@@ -115,7 +108,7 @@ def build(settings: Settings, *, serving: bool = False) -> App:
         statuses=BucketStatusBoard(bucket),
         holds=BucketHolds(bucket),
         tracer=tracer,
-        pace=pace,
+        pace=_pace(settings, clock, sync.mirror_bytes, serving=serving),
     )
     limits = MailboxLimits(waiters_max=settings.max_waiters, org_share=ORG_SHARE)
     service = Service(ports, limits=limits, capacity=_capacity(settings))
@@ -127,6 +120,17 @@ def build(settings: Settings, *, serving: bool = False) -> App:
         close_tracer()
 
     return App(settings, bucket, bus, clock, store, journal, service, fanout, tracer, close)
+
+
+def _pace(settings: Settings, clock: Clock, size_of: Callable[[OrgId], int], *, serving: bool) -> Pace:
+    """Return when runs begin and upload; a command waits for no more data: nobody else comes to it."""
+    return Pace(
+        clock,
+        upload_gap_seconds=settings.upload_gap_seconds,
+        linger_from_bytes=settings.linger_from_mb * 1_000_000,
+        linger_seconds_max=settings.linger_seconds_max if serving else 0.0,
+        size_of=size_of,
+    )
 
 
 def _capacity(settings: Settings) -> Capacity:
