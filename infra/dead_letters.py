@@ -24,8 +24,8 @@ PART_LETTERS_MAX: Final = 100
 _HOLD_SECONDS: Final = 120
 """Longer than a look takes; after it, whatever was held and not given back is there again."""
 _ANSWER_SECONDS: Final = 30.0
-_EMPTY_PULLS: Final = 4
-_PAUSE_SECONDS: Final = 0.5
+_EMPTY_PULLS: Final = 3
+_PAUSE_SECONDS: Final = 0.4
 """Pub/Sub may answer a pull with nothing although there is something; it is asked again, after a pause."""
 
 

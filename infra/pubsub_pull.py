@@ -102,8 +102,8 @@ class PubsubPull:
                 stream.result(timeout=max(0.0, until - time.monotonic()))
             except TimeoutError:
                 return False
-            except (api.GoogleAPIError, GoogleAuthError) as error:
-                reason_of(error)  # `broken` has told of it
+            except (api.GoogleAPIError, GoogleAuthError):
+                continue  # it ended long ago, and `broken` has told why
         self._client.close()
         return True
 
