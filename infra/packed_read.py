@@ -85,7 +85,7 @@ def read_chunks(
             if len(chunk.kind):
                 yield chunk
         else:
-            yield from _read_rows(db, table, bounds, as_text=not packable)
+            yield from _read_rows(db, table, bounds)
         if at_end:
             return
         low = high
@@ -120,12 +120,12 @@ def packed_sql(table: PackedTable, not_null: frozenset[str] = frozenset()) -> st
     return f"SELECT count(*), {nulls}, CAST(group_concat({row}, {separator}) AS BLOB) {_range_sql(table)}"
 
 
-def rows_sql(table: PackedTable, *, as_text: bool) -> str:
-    """SQL of the same rows one by one; texts are BLOBs of UTF-8, or text where the file is UTF-16 (``as_text``)."""
+def rows_sql(table: PackedTable) -> str:
+    """SQL of the same rows one by one; texts are BLOBs in the encoding of the file."""
     fields = [
         *(f"CAST({name} AS INTEGER)" for name in table.ints),
         *(_flag(name) for name in table.flags),
-        *(_bounded_text(name, as_text=as_text) for name in (*table.texts, *table.kinds)),
+        *(_bounded_text(name) for name in (*table.texts, *table.kinds)),
     ]
     return f"SELECT {', '.join(fields)} {_range_sql(table)} ORDER BY {table.key}"
 
@@ -139,10 +139,9 @@ def _range_sql(table: PackedTable) -> str:
     return f"FROM {table.table} WHERE {table.key} > ?1 AND {table.key} <= ?2{condition}"
 
 
-def _bounded_text(name: str, *, as_text: bool) -> str:
+def _bounded_text(name: str) -> str:
     cut = f"substr(trim({name}, {_WHITE_SPACE}), 1, {VALUE_BYTES_MAX}) || char(0)"
-    text = f"CASE WHEN octet_length({name}) > {VALUE_BYTES_MAX} THEN {cut} ELSE CAST({name} AS TEXT) END"
-    return text if as_text else f"CAST({text} AS BLOB)"
+    return f"CAST(CASE WHEN octet_length({name}) > {VALUE_BYTES_MAX} THEN {cut} ELSE CAST({name} AS TEXT) END AS BLOB)"
 
 
 def _not_null(db: apsw.Connection, table: PackedTable) -> frozenset[str]:
@@ -186,15 +185,15 @@ def _read_packed(
     )
 
 
-def _read_rows(
-    db: apsw.Connection, table: PackedTable, bounds: tuple[int | str, ...], *, as_text: bool
-) -> Iterator[PackedChunk]:
+def _read_rows(db: apsw.Connection, table: PackedTable, bounds: tuple[int | str, ...]) -> Iterator[PackedChunk]:
     """Read a range row by row, in chunks bounded by rows and by bytes."""
-    rows: list[tuple[int | bytes | str | None, ...]] = []
+    encoding = str(db.pragma("encoding"))
+    rows: list[tuple[int | bytes | None, ...]] = []
     size_bytes = 0
-    for row in db.execute(rows_sql(table, as_text=as_text), bounds):
+    for stored in db.execute(rows_sql(table), bounds):
+        row = stored if encoding == "UTF-8" else tuple(_as_utf8(value, encoding) for value in stored)
         rows.append(row)
-        size_bytes += sum(len(value) for value in row if isinstance(value, bytes | str))
+        size_bytes += sum(len(value) for value in row if isinstance(value, bytes))
         if len(rows) >= _SLOW_ROWS or size_bytes >= _SLOW_BYTES:
             yield _chunk_of_rows(table, rows)
             rows, size_bytes = [], 0
@@ -202,12 +201,19 @@ def _read_rows(
         yield _chunk_of_rows(table, rows)
 
 
-def _chunk_of_rows(table: PackedTable, rows: list[tuple[int | bytes | str | None, ...]]) -> PackedChunk:
+def _as_utf8(value: int | bytes | None, encoding: str) -> int | bytes | None:
+    """Return UTF-16 as UTF-8. What is none - a half of a pair, a BLOB of odd length - is marked, and stops no run (R97)."""
+    if not isinstance(value, bytes):
+        return value
+    return value.decode("utf-16-be" if encoding.endswith("be") else "utf-16-le", "replace").encode()
+
+
+def _chunk_of_rows(table: PackedTable, rows: list[tuple[int | bytes | None, ...]]) -> PackedChunk:
     first_flag, first_text = len(table.ints), len(table.ints) + len(table.flags)
     first_kind = first_text + len(table.texts)
     columns = list(zip(*rows, strict=True)) if rows else [() for _ in range(first_kind + len(table.kinds))]
     numbers: dict[KindText, int] = {}
-    kind = [numbers.setdefault(tuple(_as_bytes(value) for value in row[first_kind:]), len(numbers)) for row in rows]
+    kind = [numbers.setdefault(cast("KindText", row[first_kind:]), len(numbers)) for row in rows]
     return PackedChunk(
         tuple(
             np.array([NULL_ID if value is None else value for value in column], dtype=np.int64)
@@ -218,7 +224,3 @@ def _chunk_of_rows(table: PackedTable, rows: list[tuple[int | bytes | str | None
         np.array(kind, dtype=np.int32),
         tuple(numbers),
     )
-
-
-def _as_bytes(value: int | bytes | str | None) -> bytes | None:
-    return str(value).encode("utf-8", "surrogatepass") if isinstance(value, int | str) else value

@@ -11,14 +11,16 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from core.planning import digest
+from core.planning.calendar import day_number
 from core.planning.columns import UInt64
 from core.planning.config import Config
 from core.planning.rules import FOLLOWUP_PREFIX
-from core.runs.claims import CLAIM
+from core.runs.claim_check import forbidden_mails
+from core.runs.claims import CLAIM, CLAIMABLE
 from core.runs.deeds import DEED_ITEMS, PARKED_DAYS, PARKED_MAX, Deed, Enrol, deed_of, judge_deeds, unparked
 from core.runs.item_order import Numbered, Refusals, numbered_items, utc_text, without_future
-from core.runs.item_ports import MailKey
-from core.runs.mail_reports import ClaimTerms, Mails, keys_of
+from core.runs.item_ports import MailKey, StoredMail
+from core.runs.mail_reports import ClaimTerms, Mails, keys_of, unforeseen
 from core.runs.people import PERSON_ITEMS, People, mend
 from core.runs.ports import Clock, OrgDatabase
 from core.runs.reconcile import TIMESTAMP_FORMAT, effective_config
@@ -155,7 +157,8 @@ class ItemRun:
         keys, row_ids = keys_of(items)
         if not keys or people is None:
             return
-        mails = Mails(self._db.stored_mails(keys, row_ids), self._claim_terms(items, people), self._to_local)
+        stored = self._db.stored_mails(keys, row_ids)
+        mails = Mails(stored, self._claim_terms(items, people, stored), self._to_local)
         for one in items:
             mails.apply(one)
         updates, inserts = mails.updates(), mails.inserts()
@@ -166,18 +169,28 @@ class ItemRun:
         self.claims = mails.claims()
         self.counts.update(mails.counts)
 
-    def _claim_terms(self, items: Sequence[Numbered], people: People) -> ClaimTerms:
+    def _claim_terms(self, items: Sequence[Numbered], people: People, stored: Sequence[StoredMail]) -> ClaimTerms:
         changed = people.changed()
         behaved = {one.item.contact_id for one in items if isinstance(one.item, ContactClick | ContactAnswer)}
+        reports = [one.item for one in items if isinstance(one.item, MailReport)]
+        claimed = {report.contact_id for report in reports if report.status == CLAIM}
+        is_beside_news = unforeseen(reports, stored)
+        local_date = self._clock.local_time(self._terms.now, self._config.timezone).date()
+        claimable = [mail for mail in stored if mail.status == CLAIMABLE and mail.contact_id in claimed]
 
         def is_changed(key: MailKey) -> bool:
             is_followup = key.email_type.startswith(FOLLOWUP_PREFIX)
-            return key.contact_id in changed or (is_followup and key.contact_id in behaved)
+            return key.contact_id in changed or (is_followup and key.contact_id in behaved) or is_beside_news(key)
 
         return ClaimTerms(
             on_hold=self._terms.on_hold,
-            local_date=self._clock.local_time(self._terms.now, self._config.timezone).date(),
-            replan_all=self._terms.settings_changed or self._db.is_unplanned(),
+            local_date=local_date,
+            replan_all=bool(claimable) and self._must_replan(),
             is_changed=is_changed,
             may_be_written_to=people.may_be_written_to,
+            forbidden=forbidden_mails(self._db, claimable, people.there(), self._config, day_number(local_date)),
         )
+
+    def _must_replan(self) -> bool:
+        """Whether what all mail depends on changed since the last plan; an upload may have brought an open log (R58)."""
+        return self._terms.settings_changed or self._db.is_unplanned() or bool(self._db.open_change_log_ids())

@@ -5,7 +5,7 @@ row; it changes the status, forward only, and the moment of sending, and nothing
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
@@ -38,6 +38,8 @@ class ClaimTerms:
     is_changed: Callable[[MailKey], bool]
     """Whether what is known of the contact changed since the last plan, so that the row may fall."""
     may_be_written_to: Callable[[int], bool]
+    forbidden: Collection[int]
+    """The ids of rows that the rules forbid by what is known now."""
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +74,7 @@ class Mails:
         self._terms, self._to_local = terms, to_local
         self._rows: dict[tuple[int | str, ...], list[_Mail]] = {}
         for row in stored:
-            key = MailKey(row.contact_id, row.email_type, row.instance_id or 0, row.event_date, row.parent_id)
+            key = _stored_key(row)
             mail = _Mail(key, row.row_id, row.status, row.actual_send_datetime, row)
             self._rows.setdefault(_identity(key), []).append(mail)
         self._granted: dict[Origin, list[ClaimGranted]] = {}
@@ -150,9 +152,12 @@ class Mails:
         self._count("claims_refused")
 
     def _claimed(self, report: MailReport) -> _Mail | None:
-        """Return the row that a claim is about: of several one of ours, and of those the lowest id (R91)."""
+        """Return the row that a claim is about: of several one that is not ours, which holds the identity, or the lowest id.
+
+        Two rows of one mail come from a file that was made elsewhere; the next plan removes one of them (R91).
+        """
         rows = self._rows.get(_identity(key_of(report)), [])
-        return min(rows, key=lambda mail: (mail.status not in OWNED_STATUSES, mail.row_id or 0), default=None)
+        return min(rows, key=lambda mail: (mail.status in OWNED_STATUSES, mail.row_id or 0), default=None)
 
     def _refusal(self, report: MailReport, mail: _Mail | None) -> ClaimRefusal | None:
         if mail is None or mail.stored is None:
@@ -170,9 +175,8 @@ class Mails:
             return "row_changed"
         if not self._terms.may_be_written_to(row.contact_id):
             return "contact_suppressed"
-        if self._terms.replan_all or self._terms.is_changed(mail.key):
-            return "replan_first"
-        return None
+        is_stale = self._terms.replan_all or self._terms.is_changed(mail.key) or row.row_id in self._terms.forbidden
+        return "replan_first" if is_stale else None
 
     def _record(self, report: MailReport, origin: Origin) -> None:
         rows = self._rows.setdefault(_identity(key_of(report)), [])
@@ -209,6 +213,24 @@ def _identity(key: MailKey) -> tuple[int | str, ...]:
     if key.email_type.startswith(FOLLOWUP_PREFIX):
         return key.contact_id, key.parent_id or 0
     return key.contact_id, key.email_type, key.instance_id, key.event_date
+
+
+def unforeseen(reports: Iterable[MailReport], stored: Iterable[StoredMail]) -> Callable[[MailKey], bool]:
+    """Return whether a mail is of a contact of whom the reports tell that another mail was taken without a claim.
+
+    No plan knew of that other mail, and one that does may take this one back (R33, R72).
+    """
+    locked = {_identity(_stored_key(row)) for row in stored if row.status not in OWNED_STATUSES}
+    news: dict[int, set[tuple[int | str, ...]]] = {}
+    for report in reports:
+        identity = _identity(key_of(report))
+        if report.status != CLAIM and identity not in locked:
+            news.setdefault(report.contact_id, set()).add(identity)
+    return lambda key: bool(news.get(key.contact_id, set()) - {_identity(key)})
+
+
+def _stored_key(row: StoredMail) -> MailKey:
+    return MailKey(row.contact_id, row.email_type, row.instance_id or 0, row.event_date, row.parent_id)
 
 
 def _says_otherwise(report: MailReport, row: StoredMail) -> bool:

@@ -4,13 +4,22 @@ Only upserts can be stale. Unsubscribe and delete always apply and leave a tombs
 so changes that arrive in another order than they were made end in the same contacts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import UnsetType
 
 from core.runs.item_order import Numbered
-from core.runs.item_ports import CONTACT_COLUMNS, Breach, PeopleWrites, StoredPeople, Tombstone, UpsertOrder, Value
+from core.runs.item_ports import (
+    CONTACT_COLUMNS,
+    Breach,
+    Columns,
+    PeopleWrites,
+    StoredPeople,
+    Tombstone,
+    UpsertOrder,
+    Value,
+)
 from core.runs.recovery import DELETED, UNSUBSCRIBED
 from core.runs.suppression import Suppression
 from events.contact_payloads import ContactDelete, ContactResubscribe, ContactUnsubscribe, ContactUpsert
@@ -71,6 +80,10 @@ class People:
         if contact_id in self._stones or contact_id not in self._now:
             return False
         return not self._suppression.covers(str(self._now[contact_id]["status"] or ""))
+
+    def there(self) -> Mapping[int, Columns]:
+        """Return the contacts that are there by now, by id."""
+        return self._now
 
     def changed(self) -> frozenset[int]:
         """Return the contacts whose mail may have to be planned anew."""

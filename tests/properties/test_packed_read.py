@@ -69,8 +69,7 @@ def plain_rows(chunks: list[PackedChunk]) -> list[PlainRow]:
 
 def slow_rows(db: apsw.Connection) -> list[PlainRow]:
     bounds = (-(2**63), 2**63 - 1)
-    as_text = db.pragma("encoding") != "UTF-8"
-    return plain_rows(list(packed_read._read_rows(db, TABLE, bounds, as_text=as_text)))
+    return plain_rows(list(packed_read._read_rows(db, TABLE, bounds)))
 
 
 @settings(max_examples=150, deadline=None)
@@ -116,6 +115,13 @@ def test_a_utf16_file_reads_like_a_utf8_file(rows: list[Row]) -> None:
     assert plain_rows(list(read_chunks(wide, TABLE))) == plain_rows(list(read_chunks(narrow, TABLE)))
 
 
+def test_half_a_pair_in_a_utf16_file_stops_no_run() -> None:
+    db = table_of([(1, 1, None, "a@example.com", b"\x00\xd8", "kind", None)], "UTF-16le")
+    (row,) = plain_rows(list(read_chunks(db, TABLE)))
+    assert row[2] == [b"a@example.com", "\ufffd".encode()]
+    assert row[3][0] == b"kind"
+
+
 @pytest.mark.parametrize("wide", ["é", "x"])
 def test_a_huge_value_is_cut_after_its_white_space_and_marked(wide: str) -> None:
     db = table_of([(1, 1, None, "  \n" + wide * 70_000, " " * 70_000, None, None)])
@@ -133,7 +139,7 @@ def test_a_chunk_above_the_block_bound_is_read_in_parts(monkeypatch: pytest.Monk
 
 
 def test_the_slow_way_keeps_the_order_of_keys() -> None:
-    assert rows_sql(TABLE, as_text=False).endswith("ORDER BY id")
+    assert rows_sql(TABLE).endswith("ORDER BY id")
 
 
 def test_a_null_that_a_constraint_forbids_is_read_as_null() -> None:

@@ -34,6 +34,8 @@ Rows = Callable[[str], list[tuple[Any, ...]]]
 # Contact n has a birthday on 2026-04-<n + 1> (put_org), so its mail is planned for 14 days before.
 EVENT_1, SEND_1 = "2026-04-02", "2026-03-19"
 EVENT_2, SEND_2 = "2026-04-03", "2026-03-20"
+NEW_CONFIG = "INSERT INTO config_versions (config_data, valid_from) VALUES ('{}', '2026-01-01 00:00:00')"
+OPEN_LOG = "INSERT INTO campaign_change_log (campaign_instance_id, field_changed, changed_at) VALUES (1, 'x', 'now')"
 STATES = "SELECT status, actual_send_datetime FROM email_schedules WHERE contact_id = 1 AND email_type = 'birthday'"
 
 
@@ -180,6 +182,69 @@ def test_a_claim_is_judged_by_what_arrives_beside_it(
 def test_a_claim_after_an_import_that_suppressed_the_contact_is_refused(machine: Machine, tmp_path: Path) -> None:
     edit(machine.bucket, tmp_path, "UPDATE contacts SET status = 'Deceased' WHERE id = 1")
     assert refusals(done(machine.handle(mail_reported("1", claim(1, EVENT_1, SEND_1))))) == ["contact_suppressed"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("UPDATE contacts SET zip_code = '10001' WHERE id = 1", "replan_first"),  # New York
+        ("UPDATE contacts SET state = 'CA' WHERE id = 1", "replan_first"),
+        ("UPDATE contacts SET state = 'California' WHERE id = 1", "replan_first"),
+        ("UPDATE contacts SET email = 'nobody' WHERE id = 1", "replan_first"),
+        ("UPDATE contacts SET zip_code = '10001' WHERE id = 2", None),
+        ("UPDATE contacts SET state = 'KS' WHERE id = 1", None),
+        (NEW_CONFIG.format('{"state_rules": {"TX": {"type": "year_round"}}}'), "replan_first"),
+        (NEW_CONFIG.format('{"state_rules": {"KS": {"type": "year_round"}}}'), None),
+        (OPEN_LOG, "replan_first"),
+    ],
+)
+def test_a_claim_is_judged_by_what_was_imported_since_the_plan(
+    machine: Machine, tmp_path: Path, statement: str, code: str | None
+) -> None:
+    edit(machine.bucket, tmp_path, statement)
+    completed = done(machine.handle(mail_reported("1", claim(1, EVENT_1, SEND_1))))
+    assert refusals(completed) == ([] if code is None else [code])
+
+
+def test_a_claim_of_a_campaign_that_bypasses_windows_is_granted_in_one(machine: Machine, tmp_path: Path) -> None:
+    edit(
+        machine.bucket, tmp_path,
+        "UPDATE contacts SET state = 'NY' WHERE id = 1",
+        "INSERT INTO campaign_types (name, respect_exclusion_windows, target_all_contacts) VALUES ('notice', 0, 1)",
+        "INSERT INTO campaign_instances (id, campaign_type, instance_name, active_start_date) "
+        "VALUES (4, 'notice', 'one', '2026-03-02')",
+    )  # fmt: skip
+    done(machine.run("with the campaign"))
+    wish = claim(1, "2026-03-02", "2026-03-02", "campaign_notice", campaign_instance_id=4)
+    assert len(done(machine.handle(mail_reported("1", wish))).claims[0].granted) == 1
+
+
+def test_a_mail_that_went_out_is_not_granted_again_by_a_second_row_of_its_identity(
+    machine: Machine, tmp_path: Path
+) -> None:
+    copy = (
+        "INSERT INTO email_schedules (contact_id, email_type, event_date, scheduled_send_date, status) "
+        "SELECT contact_id, email_type, event_date, scheduled_send_date, {} FROM email_schedules "
+        "WHERE contact_id = {} AND email_type = 'birthday'"
+    )
+    edit(
+        machine.bucket, tmp_path,
+        "DROP INDEX ux_schedules_identity", copy.format("'sent'", 1), copy.format("status", 2),
+    )  # fmt: skip
+    twice = claim(2, EVENT_2, SEND_2)
+    completed = done(machine.handle(mail_reported("1", claim(1, EVENT_1, SEND_1), twice, twice)))
+    assert (refusals(completed), len(completed.claims[0].granted)) == (["not_ours", "not_ours"], 1)
+
+
+@pytest.mark.parametrize("claims_first", [True, False])
+def test_a_claim_beside_news_of_a_mail_that_nobody_claimed_waits_for_the_plan(
+    machine: Machine, rows: Rows, claims_first: bool
+) -> None:
+    """What went out five days apart is the same birthday's mail (R33): the plan takes the other one back."""
+    items = [claim(1, EVENT_1, SEND_1), report(1, "sent", "2026-04-07")]
+    completed = done(machine.handle(mail_reported("1", *(items if claims_first else reversed(items)))))
+    assert refusals(completed) == ["replan_first"]
+    assert rows(STATES.replace("status", "event_date")) == [("2026-04-07", "2026-03-02 06:00:00")]
 
 
 def test_on_hold_claims_are_refused_and_facts_and_data_recorded(

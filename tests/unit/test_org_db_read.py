@@ -36,7 +36,7 @@ def test_every_big_read_walks_the_tables_own_tree(tmp_path: Path, name: str) -> 
     table: PackedTable = TABLES[name]
     connection = apsw.Connection(str(file))
     parameters = (0, 1000, "2025-01-01")
-    for sql in (packed_sql(table), rows_sql(table, as_text=False), bound_sql(table)):
+    for sql in (packed_sql(table), rows_sql(table), bound_sql(table)):
         needed = parameters[: 3 if "?3" in sql else 2]
         plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + sql, needed)]
         tree = "USING PRIMARY KEY" if name == "issues" else "USING INTEGER PRIMARY KEY"
