@@ -64,6 +64,12 @@ def test_outcomes_that_matter_are_watched() -> None:
     assert [outcome for outcome in get_args(Outcome) if outcome not in watched] == []
 
 
+def test_a_full_machine_is_three_quarters_of_its_places() -> None:
+    places = int(re.search(r'MAX_WAITERS = "(\d+)"', (ROOT / "fly.toml").read_text())[1])  # type: ignore[index]
+    (rule,) = (rule for rule in RULES if rule["alert"] == "MachineIsFull")
+    assert rule["expr"] == f"max(emailsched_waiters) > {places * 3 // 4}"
+
+
 def logged_events() -> set[str]:
     """Return every event name that the program gives its log: the first argument of info, warning, error, critical."""
     found: set[str] = set()
