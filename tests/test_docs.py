@@ -83,6 +83,14 @@ def test_no_document_names_a_path_of_one_machine(file: Path) -> None:
     assert MACHINE.findall(file.read_text(encoding="utf-8")) == []
 
 
+def test_a_decision_has_a_number_of_its_own_and_its_title_says_it() -> None:
+    decisions = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    numbers = [file.name[:4] for file in decisions]
+    assert numbers == [f"{number:04}" for number in range(1, len(decisions) + 1)]
+    titles = [file.read_text(encoding="utf-8").partition(":")[0] for file in decisions]
+    assert titles == [f"# {number}" for number in numbers]
+
+
 def existing_commands() -> set[str]:
     names = [command.name for command in app.registered_commands] + [group.name for group in app.registered_groups]
     return {name for name in names if name}
