@@ -31,7 +31,7 @@ _READ_AS_TEXT: Final = frozenset(
     {"specversion", "id", "source", "type", "subject", "orgid", "org_id", "time", "sequence"}
 )
 _FORBIDDEN_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_UNREAD: Final = ItemsRead(None, (), [])
+_UNREAD: Final = ItemsRead(None, (), [], [])
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -282,9 +282,7 @@ def _data(data: JsonValue | Data, row: EventType | None, reader: _Reader, limits
     value: JsonValue = {} if isinstance(data, Data) else data
     if row is not None and row.item is not None:
         read = read_items(row.payload, row.item, value, limits)
-        if read.payload is None and not read.rejected:
-            reader.reasons.extend(read.reasons)
-            return _UNREAD
+        reader.reasons.extend(read.whole)
         return read
     found = faults(value, ("data",), limits)
     reader.reasons.extend(found)
@@ -295,7 +293,7 @@ def _data(data: JsonValue | Data, row: EventType | None, reader: _Reader, limits
         known = {(reason.pointer, reason.code) for reason in found}
         reader.reasons.extend(reason for reason in payload if (reason.pointer, reason.code) not in known)
         return _UNREAD
-    return ItemsRead(payload, (), [])
+    return ItemsRead(payload, (), [], [])
 
 
 def _sequence(reader: _Reader) -> str | None:

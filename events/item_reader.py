@@ -26,7 +26,9 @@ class ItemsRead(NamedTuple):
     rejected: tuple[int, ...]
     """Positions of the bad items, ascending."""
     reasons: list[Reason]
-    """Against the data as a whole if there is no payload and nothing was rejected, else against the bad items."""
+    """Against the bad items."""
+    whole: list[Reason]
+    """Against all of the data, whatever its items are."""
 
 
 def read_items(
@@ -34,8 +36,6 @@ def read_items(
 ) -> ItemsRead:
     """Judge data that holds a list of items of a struct, or of one of several tagged ones."""
     whole, items = _items(payload, value, limits)
-    if whole:
-        return ItemsRead(None, (), whole)
     good: list[JsonValue] = []
     bad: dict[int, list[Reason]] = {}
     for index, one in enumerate(items):
@@ -44,12 +44,12 @@ def read_items(
             bad[index] = reasons
         else:
             good.append(one)
-    data = msgspec.convert({FIELD: good}, type=payload) if good else None
-    return ItemsRead(data, tuple(bad), _bounded(bad.values(), limits))
+    data = msgspec.convert({FIELD: good}, type=payload) if good and not whole else None
+    return ItemsRead(data, tuple(bad), _bounded(bad.values(), limits), whole)
 
 
 def _items(payload: type[Payload], value: JsonValue, limits: Limits) -> tuple[list[Reason], list[JsonValue]]:
-    """The list of items, unjudged, and what is wrong with all that is around it."""
+    """What is wrong with all that is around the items; and the items, unjudged, unless they are too many to be."""
     if not isinstance(value, dict):
         return [Reason("wrong_type", "/data", "a JSON object is expected")], []
     rest = {name: member for name, member in value.items() if name != FIELD}
@@ -66,7 +66,7 @@ def _items(payload: type[Payload], value: JsonValue, limits: Limits) -> tuple[li
         reasons.append(Reason("wrong_type", pointer_to(*_AT), "a JSON list is expected"))
     elif not 1 <= len(items) <= ITEMS_MAX:
         reasons.append(Reason("bad_value", pointer_to(*_AT), f"1 to {ITEMS_MAX} items are expected"))
-    return reasons, items if isinstance(items, list) else []
+    return reasons, items if isinstance(items, list) and len(items) <= ITEMS_MAX else []
 
 
 def _item_faults(

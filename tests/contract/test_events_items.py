@@ -152,6 +152,13 @@ def test_a_bad_head_and_bad_items_are_told_together() -> None:
     assert told(rejection) == [("bad_specversion", "/specversion"), ("wrong_type", "/data/items/0/email")]
 
 
+def test_a_bad_field_beside_the_items_rejects_all_of_them_and_bad_items_are_told_with_it() -> None:
+    head = {"specversion": "1.0", "id": "1", "source": "s", "type": CONTACT_CHANGED, "subject": "org/a"}
+    body = {**head, "data": {"items": [upsert(1), upsert(2, email=5)], "extra": 1}}
+    (rejection,) = decode({"content-type": STRUCTURED}, json.dumps(body).encode())
+    assert told(rejection) == [("unknown_field", "/data/extra"), ("wrong_type", "/data/items/1/email")]
+
+
 def test_of_thousands_of_bad_items_each_is_told() -> None:
     bad = {"kind": "upsert", "contact_id": 0, **dict.fromkeys(ContactUpsert.__struct_fields__[1:], 1.5)}
     (rejection,) = decoded(MAIL_REPORTED, "1", [report(0, "x", "y", "", id=0, sent_at=1)] * 5_000)
