@@ -148,11 +148,11 @@ class SqliteOrgDatabase(ItemRecords):
         return map(org_tables.enrolment_chunk, self._table(org_tables.ENROLMENTS))
 
     def click_chunks(self, since: str) -> Iterator[ClickChunk]:
-        """Rows of tracking_clicks with clicked_at >= since."""
+        """Rows of tracking_clicks with clicked_at >= since, or behind white space."""
         return map(org_tables.click_chunk, self._table(org_tables.CLICKS, (since,)))
 
     def answer_chunks(self, since: str) -> Iterator[AnswerChunk]:
-        """Rows of contact_events with event_type eligibility_answered and created_at >= since."""
+        """Rows of contact_events with event_type eligibility_answered and created_at likewise."""
         return map(org_tables.answer_chunk, self._table(org_tables.ANSWERS, (since,)))
 
     def write(self, commit: Commit) -> tuple[str, ...]:

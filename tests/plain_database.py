@@ -103,14 +103,14 @@ class PlainDatabase:
             yield EnrolmentChunk(_ids(ids), _ids(contacts), _ids(instances), _text(triggers))
 
     def click_chunks(self, since: str) -> Iterator[ClickChunk]:
-        sql = "SELECT contact_id, clicked_at FROM tracking_clicks WHERE clicked_at >= ?"
+        sql = "SELECT contact_id, clicked_at FROM tracking_clicks WHERE ltrim(clicked_at, char(9,10,11,12,13,32)) >= ?"
         for contacts, moments in self._chunks(sql, (since,)):
             yield ClickChunk(_ids(contacts), _text(moments))
 
     def answer_chunks(self, since: str) -> Iterator[AnswerChunk]:
         sql = (
             "SELECT id, contact_id, created_at, metadata FROM contact_events "
-            "WHERE event_type = 'eligibility_answered' AND created_at >= ?"
+            "WHERE event_type = 'eligibility_answered' AND ltrim(created_at, char(9,10,11,12,13,32)) >= ?"
         )
         for ids, contacts, moments, metadata in self._chunks(sql, (since,)):
             yield AnswerChunk(_ids(ids), _ids(contacts), _text(moments), _text(metadata))

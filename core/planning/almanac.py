@@ -15,9 +15,10 @@ from core.planning.calendar import civil, day_number, day_numbers, is_leap, to_d
 from core.planning.columns import NO_DAY, Int16, Int32
 
 MONTH: Final = 32
-_YEARS: Final = range(1860, 2201)
-"""Dates are of 1900 to 2100 (R21); what is reckoned from them - ten years before an event, the end of a window that
-begins two years after, 800 days of looking for a free one, the age of 76 - stays inside."""
+_YEARS: Final = range(1700, 2301)
+"""Dates are of 1900 to 2100 (R21); what is reckoned from them - the 60 000 days at most that a campaign begins before or
+after its event, the end of a window that begins two years after, 800 days of looking for a free one, the age of 76 - stays
+inside."""
 _FIRST_DAY: Final = np.int32(day_number(date(_YEARS.start, 1, 1)))
 _CODES: Final = 13 * MONTH
 _LEAP_DAY: Final = 2 * MONTH + 29

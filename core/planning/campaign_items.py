@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
+from core.planning.calendar import day_number
 from core.planning.campaigns import Campaign, CampaignBook, carrier_numbers
 from core.planning.candidates import Frame
 from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64, parts_of
@@ -16,6 +18,8 @@ from core.planning.rules import CAMPAIGN, CAMPAIGN_PREFIX, UNKNOWN_STATE
 from core.planning.schedule import Schedule
 from core.planning.snapshot import EnrolmentChunk
 from core.planning.text_dates import parse_dates
+
+_FIRST_DAY, _LAST_DAY = day_number(date(1900, 1, 1)), day_number(date(2100, 12, 31))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +153,9 @@ def _candidates(  # what is found about the audience, and where it is entered
         contact, trigger, matches = contact[dated], trigger[dated], matches[dated]
         ledger.leave("no_trigger_date", ~dated)
     items = make_items(contact, ideal_dates(frame, campaign, contact, trigger), source)
-    expired = items.deadline < frame.today
-    beyond = frame.beyond_lookahead(items.ideal)
+    # A date that the calendar of the rules does not have (R21) could be written, and not be read again.
+    expired = (items.deadline < frame.today) | (items.ideal < _FIRST_DAY)
+    beyond = frame.beyond_lookahead(items.ideal) | (items.ideal > _LAST_DAY)
     in_hand = handled.handles(contact, items)
     ledger.leave("campaign_over", expired)
     ledger.leave("beyond_lookahead", ~expired & beyond)

@@ -19,6 +19,9 @@ _RESPECTS: Final = "respect_exclusion_windows"
 _FLAG_KEYS: Final = (_RESPECTS, "enable_followups", "skip_failed_underwriting")
 _NUMBER_KEYS: Final = {"days_before_event": (-3650, 3650), "priority": (-(2**63), 2**63 - 1)}
 """R53; a priority is bounded by what the database can hold."""
+_DAYS_BEFORE_MAX: Final = 60_000
+"""What a type says is not bounded by any rule, but dates are: beyond 160 years a number is as good as this one, and no
+campaign stops a run (R97)."""
 
 Value = TypeVar("Value", bool, int)
 
@@ -264,7 +267,9 @@ def _settings(kind: CampaignType, overrides: _Overrides) -> Settings:
         respect_exclusion_windows=_or(own.respect_exclusion_windows, kind.respect_exclusion_windows),
         enable_followups=_or(own.enable_followups, kind.enable_followups),
         skip_failed_underwriting=_or(own.skip_failed_underwriting, kind.skip_failed_underwriting),
-        days_before_event=_or(own.days_before_event, kind.days_before_event),
+        days_before_event=max(
+            -_DAYS_BEFORE_MAX, min(_or(own.days_before_event, kind.days_before_event), _DAYS_BEFORE_MAX)
+        ),
         priority=_or(own.priority, kind.priority),
     )
 

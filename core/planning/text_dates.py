@@ -124,6 +124,7 @@ def parse_moments(column: TextColumn) -> tuple[Int32, Int32]:
 
 
 def _odd_moments(column: TextColumn) -> tuple[Int32, Int32]:
+    column = strip(column)  # R20: as all text is
     days, valid = _calendar_day(column)
     size = lengths(column)
     between = byte_at(column, 10)

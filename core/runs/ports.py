@@ -233,11 +233,11 @@ class OrgDatabase(ChangeStore, ItemStore, Protocol):
         ...
 
     def click_chunks(self, since: str) -> Iterator[ClickChunk]:
-        """Rows of tracking_clicks with clicked_at >= since (text order, YYYY-MM-DD)."""
+        """Rows of tracking_clicks with clicked_at >= since (text order, YYYY-MM-DD), or behind white space."""
         ...
 
     def answer_chunks(self, since: str) -> Iterator[AnswerChunk]:
-        """Rows of contact_events with event_type eligibility_answered and created_at >= since (text order)."""
+        """Rows of contact_events with event_type eligibility_answered and created_at likewise."""
         ...
 
     def open_change_log_ids(self) -> Sequence[int]:

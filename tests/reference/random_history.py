@@ -140,6 +140,7 @@ def _sent_text(source: Source, day: date) -> str | None:
             moment.strftime("%Y-%m-%dT%H:%M:%S"),
             moment.strftime("%Y-%m-%d %H:%M"),
             moment.strftime("%Y-%m-%dT%H:%M:%S.250-06:00"),
+            moment.strftime(" %Y-%m-%d %H:%M\t"),
             day.isoformat(),
             None,
             "",

@@ -112,6 +112,7 @@ def test_enrolments_clicks_and_answers_are_the_ones_that_count(tmp_path: Path) -
         f"{enrol} (1, 10, 1, '2025-07-01', 'pending'), (2, 11, 1, NULL, 'scheduled'), (3, 12, 1, NULL, 'sent')",
         "INSERT INTO tracking_clicks (contact_id, clicked_at) VALUES (1, '2025-05-01'), (2, '2025-04-30 23:59'), (3, NULL)",
         "INSERT INTO tracking_clicks (contact_id, clicked_at) VALUES (4, '2025-06-01 10:00:00'), (NULL, '2025-06-01')",
+        "INSERT INTO tracking_clicks (contact_id, clicked_at) VALUES (7, ' 2025-05-01'), (8, char(9) || '2025-05-01')",
         f"{event} (1, 5, 'eligibility_answered', '{{}}', '2025-05-02'), (2, 5, 'opened', NULL, '2025-05-02')",
         f"{event} (3, 6, 'eligibility_answered', NULL, '2025-04-02')",
     )
@@ -120,7 +121,7 @@ def test_enrolments_clicks_and_answers_are_the_ones_that_count(tmp_path: Path) -
     assert enrolments.contact_id.tolist() == [10, 11]
     assert texts([enrolments.trigger_date]) == ["2025-07-01", None]
     clicks = list(db.click_chunks("2025-05-01"))
-    assert [contact for chunk in clicks for contact in chunk.contact_id.tolist()] == [1, 4]
+    assert [contact for chunk in clicks for contact in chunk.contact_id.tolist()] == [1, 4, 7, 8]
     (answers,) = db.answer_chunks("2025-05-01")
     assert (answers.event_id.tolist(), answers.contact_id.tolist()) == ([1], [5])
     assert texts([answers.metadata, answers.created_at]) == ["{}", "2025-05-02"]
@@ -210,3 +211,18 @@ def test_a_filtered_table_may_have_empty_ranges() -> None:
     db.executemany("INSERT INTO t VALUES (?, ?)", [(key, "x" if key in {2, 19} else "y") for key in range(20)])
     table = PackedTable(table="t", key="id", ints=("id",), condition="+a = ?3")
     assert [c.ints[0].tolist() for c in read_chunks(db, table, ("x",), chunk_rows=4)] == [[2], [19]]
+
+
+@pytest.mark.parametrize("stored", ["'high'", "'9223372036854775808'", "1e30", "x'ff'", "'-9223372036854775809'"])
+def test_a_priority_that_is_no_64_bit_number_stops_no_run(tmp_path: Path, stored: str) -> None:  # R97
+    file, db = new_org(tmp_path)
+    db.close()
+    run_sql(
+        file,
+        "ALTER TABLE email_schedules RENAME COLUMN priority TO old",
+        "ALTER TABLE email_schedules ADD COLUMN priority TEXT",
+        "INSERT INTO email_schedules (contact_id, email_type, event_date, scheduled_send_date, priority) "
+        f"VALUES (1, 'birthday', '2025-04-01', '2025-03-18', {stored})",
+    )
+    (chunk,) = db.schedule_chunks()
+    assert [kind.priority for kind in chunk.kinds] == [NULL_ID]

@@ -119,6 +119,15 @@ def test_r53_an_instance_overrides_the_days_before(metadata: str | None, send: s
     assert (found(org), issues_of(org)) == ([("2025-04-01", send, None)], set())
 
 
+@pytest.mark.parametrize("days", [2**62, -(2**62), 2**31, 100_000, -100_000, 46_000, -28_000])
+def test_r97_a_type_with_days_beyond_the_calendar_stops_no_run(days: int) -> None:
+    org = org_of()
+    enrolled(org, kind={"days_before_event": days}, active_end_date="2100-12-31")
+    org.campaign("sound")
+    enrol(org, org.instance("sound"))
+    assert found(org) == [("2025-04-01", "2025-04-01", None)]
+
+
 @pytest.mark.parametrize("days", [-3650, 3650])
 def test_r53_days_before_within_ten_years_are_sound(days: int) -> None:
     org = org_of()

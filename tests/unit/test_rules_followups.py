@@ -238,6 +238,8 @@ def kind_of(org: Org) -> str:
         ("2025-05-08", "1"),  # midnight
         ("2025-05-09", "2"),
         ("2026-01-01", "2"),
+        (" 2025-05-08 09:00:00\t", "2"),  # white space is none of it
+        ("\n2025-05-09 ", "2"),
         (None, "1"), ("", "1"), ("2025-05-09x", "1"), ("2025-05-09 9:00", "1"), ("2025-05-09 25:00:00", "1"),
         ("tomorrow", "1"),
         ("2025-05-09 10:60", "1"), ("05/09/2025", "1"),
@@ -253,6 +255,7 @@ def test_r82_a_click_since_the_mail_went_out(when: str | None, kind: str) -> Non
 @pytest.mark.parametrize(("sent_at", "when", "kind"), [
     (None, "2025-05-08 00:00:00", "2"), (None, "2025-05-07 23:59:59", "1"),  # else the scheduled day, from midnight on
     ("soon", "2025-05-08", "2"), ("2025-05-08", "2025-05-08", "2"), ("2025-05-08 09:00", "2025-05-08 08:59:59", "1"),
+    (" 2025-05-08 09:00 ", "2025-05-08 08:59:59", "1"),
 ])  # fmt: skip
 def test_r82_the_moment_of_sending(sent_at: str | None, when: str, kind: str) -> None:
     org = org_of()
