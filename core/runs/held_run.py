@@ -12,11 +12,9 @@ from core.planning.columns import Int32, Int64
 from core.runs.applied import Applied
 from core.runs.ports import Clock, Commit, OrgDatabase, StoredRun
 from core.runs.reconcile import Order, checkpoint_of, config_of, planning_date
+from core.runs.warnings import ON_HOLD
 from events.encode import encode_data
 from events.payloads import EventRef, ItemCounts, RunChecksums, RunCompleted, RunCounts
-
-ON_HOLD: Final = "on_hold"
-"""The warning in the completion of such a run: it has no plan, and so neither counts nor volumes."""
 
 _NO_IDS: Final[Int64] = np.empty(0, dtype=np.int64)
 _NO_DAYS: Final[Int32] = np.empty(0, dtype=np.int32)

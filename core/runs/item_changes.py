@@ -26,13 +26,11 @@ from core.runs.ports import Clock, OrgDatabase
 from core.runs.reconcile import TIMESTAMP_FORMAT, effective_config
 from core.runs.suppression import Suppression
 from core.runs.taken import digest_of_taken
+from core.runs.warnings import UNSUBSCRIBES_NOT_SUPPRESSED
 from events.contact_payloads import ContactAnswer, ContactClick
 from events.mail_payloads import MailReport
 from events.payloads import EventClaims, ItemsRejected
 from events.types import Event, OrgId
-
-UNSUBSCRIBES_NOT_SUPPRESSED = "unsubscribes_not_suppressed"
-"""Warning: the configuration suppresses no status, so people who unsubscribed are written to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

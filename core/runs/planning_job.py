@@ -13,9 +13,10 @@ import msgspec
 
 from core.runs.changes import apply_events
 from core.runs.errors import ErrorCode, OrgError
-from core.runs.held_run import ON_HOLD, Recorded, record_only
+from core.runs.held_run import Recorded, record_only
 from core.runs.ports import Clock, Journal, OrgDatabase, OrgStore, StoredRun
 from core.runs.reconcile import Order, Reconciled, reconcile
+from core.runs.warnings import ON_HOLD
 from events.ids import run_id
 from events.payloads import RunCompleted
 from events.types import Event, EventKey, OrgId

@@ -3,9 +3,9 @@
 from typing import Protocol
 
 from core.runs.errors import ErrorCode, OrgError
-from core.runs.held_run import ON_HOLD
 from core.runs.org_status import OrgStatus
 from core.runs.ports import Clock, Journal, Transfer
+from core.runs.warnings import ON_HOLD
 from events.payloads import RequestCounts, RunCompleted
 from events.types import OrgId
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.runs.item_changes import UNSUBSCRIBES_NOT_SUPPRESSED
+from core.runs.warnings import UNSUBSCRIBES_NOT_SUPPRESSED
 from core.runs.service import Handled
 from events.payloads import ItemCounts, RunCompleted
 from infra.memory_bucket import MemoryBucket

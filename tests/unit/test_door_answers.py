@@ -178,6 +178,13 @@ def test_events_that_share_a_run_count_it_once() -> None:
     assert 'emailsched_skips_total{kind="other"} 2.0' in text
 
 
+@pytest.mark.parametrize("code", ["on_hold", "unsubscribes_not_suppressed", "schedule_edited"])
+def test_a_warning_is_counted_under_its_own_code(code: str) -> None:
+    observer = Observer()
+    observer.handled(Handled("done", struct_replace(COMPLETED, warnings=(code,))))
+    assert f'emailsched_warnings_total{{code="{code}"}} 1.0' in observer.exposition(None).decode()
+
+
 def test_the_kinds_of_skips_are_few() -> None:
     assert skip_kind("exclusion:year_round:CT") == "exclusion:year_round"
     assert skip_kind("failed_underwriting:global") == "failed_underwriting:global"
