@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from core.runs.warnings import UNSUBSCRIBES_NOT_SUPPRESSED
 from core.runs.service import Handled
+from core.runs.warnings import UNSUBSCRIBES_NOT_SUPPRESSED
 from events.payloads import ItemCounts, RunCompleted
 from infra.memory_bucket import MemoryBucket
 from tests.data_events import answer, click, contact_changed, delete, enrol, resubscribe, unsubscribe, upsert
