@@ -38,24 +38,24 @@ FAILURES: Final[Mapping[ErrorCode, FailureNote]] = {
         "If it was deleted: `emailsched restore acme GENERATION` with the newest generation of `emailsched versions acme`.",
     ),
     ErrorCode.AS_OF_REFUSED: FailureNote(
-        "run", "2026-11-20 is before the last run's day 2026-11-24",
+        "run", "as_of 2026-11-20 lies before the last run's 2026-11-24",
         "Somebody asked for a run of another day than today.",
         "To look at another day without writing use `emailsched plan acme --as-of DATE`, which takes any.",
     ),
     ErrorCode.NOT_SQLITE: FailureNote(
-        "run", "org-data/acme.db is no SQLite file", "Something else was uploaded over the database.",
+        "run", "generation 1795464881743493", "Something else was uploaded over the database.",
         "Then find who did in the access log of the bucket: nobody but the program writes there blindly.",
     ),
     ErrorCode.DATABASE_CORRUPT: FailureNote(
-        "run", "quick_check: row 17 missing from index", "The object was damaged before it came here.",
+        "run", "generation 1795464881743493", "The object was damaged before it came here.",
         "docs/recovery.md: what was sent and who unsubscribed since is carried along.",
     ),
     ErrorCode.SCHEMA_NOT_UNDERSTOOD: FailureNote(
-        "run", "contacts.email is missing", "Somebody changed a table, or the file is of another program.",
+        "run", "contacts.email: no such column", "Somebody changed a table, or the file is of another program.",
     ),
     ErrorCode.CONFIG_INVALID: FailureNote(
         "run",
-        "max_emails_per_period: a whole number from 1",
+        "config_versions id 7: max_emails_per_period: must be an integer of 1 or more",
         "The newest configuration cannot be used, so nothing is planned.",
         "`emailsched config history acme`, then `emailsched config set` or `emailsched config rollback`.",
     ),
@@ -64,28 +64,28 @@ FAILURES: Final[Mapping[ErrorCode, FailureNote]] = {
         "command", "contact 17", "An explanation was asked for a contact that is not there.",
     ),
     ErrorCode.CHECK_FAILED: FailureNote(
-        "run", "row 4711: in an exclusion window",
+        "run", "1 rows, the first: contact 17, birthday on 2026-11-24: R40 CA birth",
         "The planner and the independent checker disagree. One of them has a defect; a mail on a forbidden day was stopped.",
         "`emailsched hold acme`, keep the database (`emailsched backup acme`), and report it. If the release before planned "
         "the org, going back to it is the quick way out.",
     ),
     ErrorCode.CONSERVATION_FAILED: FailureNote(
-        "run", "candidates 1200, rows 1199", "The run lost or doubled a mail between two of its steps, and noticed.",
+        "run", "1200 candidates, but 1100 rows and 99 not due", "The run lost or doubled a mail between two of its steps, and noticed.",
         "As for check_failed.",
     ),
     ErrorCode.SCHEDULER_FAILED: FailureNote(
         "run",
-        "KeyError at core/planning/plan.py:120",
+        "KeyError in plan, line 120",
         "A defect of the program, or a machine that is out of something.",
         "If it happens to one org only, keep its database with `emailsched backup acme`.",
     ),
     ErrorCode.BUCKET_UNREACHABLE: FailureNote(
-        "run", "stat org-data/acme.db: 503", "Cloud Storage does not answer, or this machine has no way to it.",
+        "run", "stat org-data/acme.db: HTTP 503", "Cloud Storage does not answer, or this machine has no way to it.",
         "If other machines reach it, restart this one. Otherwise wait: messages come again for half a day and more.",
     ),
     ErrorCode.BUCKET_REFUSED: FailureNote(
         "run",
-        "upload org-data/acme.db: 403",
+        "upload org-data/acme.db: HTTP 403",
         "The key was revoked or replaced, a right is missing, or the bucket is another one.",
         "`emailsched doctor` tries each right. terraform apply gives them back.",
     ),
@@ -102,12 +102,12 @@ FAILURES: Final[Mapping[ErrorCode, FailureNote]] = {
     ),
     ErrorCode.SYNC_FAILED: FailureNote(
         "run",
-        "sqlite3_rsync ended with 1",
+        "exit 1",
         "sqlite3_rsync was killed, ran out of time, or its copy was not the original.",
     ),
     ErrorCode.DISK_FULL: FailureNote(
         "run",
-        "1200000000 bytes missing in /data",
+        "900000000 bytes free, 5000000000 needed (268435456 of them in reserve), nothing left to remove",
         "The volume is too small for this org beside the others that are in use.",
         "`fly volumes extend VOLUME --size GB`. The program throws away the orgs used longest ago before it says this.",
     ),
@@ -120,10 +120,10 @@ FAILURES: Final[Mapping[ErrorCode, FailureNote]] = {
         "Look in the access log for `storage.objects.create` on that object by anybody but the program's service account.",
     ),
     ErrorCode.LEASE_BUSY: FailureNote(
-        "run", "", "Another machine runs this org, or every run slot here was taken until the deadline.",
+        "run", "no run carried the event in time", "Another machine runs this org, or every run slot here was taken until the deadline.",
         "Only if it lasts: is a machine stuck? A lease that is not renewed ends by itself within LEASE_SECONDS.",
     ),
-    ErrorCode.WAITERS_FULL: FailureNote("run", "64 messages wait", "Messages come faster than runs end."),
+    ErrorCode.WAITERS_FULL: FailureNote("run", "512 messages wait", "Messages come faster than runs end."),
     ErrorCode.DRAINING: FailureNote("run", "", "A deploy, a restart or a scale-down: as it should be."),
     ErrorCode.FILE_CHANGED: FailureNote("command", "acme.db", "The local file was written to while it was planned."),
     ErrorCode.FILE_MISSING: FailureNote("command", "acme.db", "The path names nothing."),
@@ -156,7 +156,7 @@ FAILURES: Final[Mapping[ErrorCode, FailureNote]] = {
         "docs/operations.md, scaling, says how much an org needs.",
     ),
     ErrorCode.ORG_TOO_LARGE: FailureNote(
-        "run", "needs 1600 MB of memory, 1000 are allowed", "The org grew beyond what this machine was given.",
+        "run", "1200000000 bytes: about 1300000000 of memory needed, MEMORY_LIMIT_MB allows 1000000000", "The org grew beyond what this machine was given.",
         "docs/operations.md, scaling: a worker on a larger machine, and the org's schedule on the bulk topic.",
     ),
     ErrorCode.HOLDS_UNREADABLE: FailureNote(

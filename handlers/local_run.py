@@ -164,7 +164,7 @@ def object_copy(bucket: Bucket, org_id: OrgId, world: World) -> Iterator[tuple[s
             mirrored = world.mirrors is not None and copy_current_mirror(world.mirrors, org_id, info, file)
         if not mirrored:
             _download(bucket, info, file, org_id)
-        _require_sound(file, org_id)
+        _require_sound(file, org_id, info.generation)
         yield file, info.generation
 
 
@@ -198,12 +198,13 @@ def _plan(file: str, org_id: OrgId, wish: Wish, world: World, *, generation: int
         return Planned(result, gather_schedule(db.schedule_chunks()), migrated, generation)
 
 
-def _require_sound(file: str, org_id: OrgId) -> None:
+def _require_sound(file: str, org_id: OrgId, generation: int | None = None) -> None:
     """Refuse a damaged database before anything is read of it: a plan of half an org looks like a plan."""
     with disk_errors(org_id):
         verdict = quick_check(file)
     if verdict != "ok":
-        raise OrgError(ErrorCode(verdict), org_id, "quick_check")
+        what = "the file" if generation is None else f"generation {generation}"
+        raise OrgError(ErrorCode(verdict), org_id, f"{what} does not pass quick_check")
 
 
 @contextmanager

@@ -171,7 +171,7 @@ class MirrorSync:
 
     def _new_org(self, folder: OrgFolder, org_id: OrgId, lock: int, *, create: bool) -> WorkingCopy:
         if not create:
-            raise OrgError(ErrorCode.OBJECT_MISSING, org_id)
+            raise OrgError(ErrorCode.OBJECT_MISSING, org_id, object_name(org_id))
         folder.forget_mirror()
         folder.discard_working()
         create_empty(str(folder.working))

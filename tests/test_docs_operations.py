@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,16 @@ import pytest
 import typer
 import yaml
 
-from core.runs.errors import ERRORS
+from core.planning.checker import Violation
+from core.planning.config import ConfigError, parse_config
+from core.planning.ledger import ConservationError
+from core.runs.checkpoint import CheckpointMark
+from core.runs.errors import ERRORS, ErrorCode, OrgError
+from core.runs.planning_date import require_committable
 from handlers.cli import app
 from handlers.docs_failures import FAILURES, failures
 from handlers.docs_operations import MEASURED, PRICES, VERSIONS_KEPT
-from infra.settings import SETTINGS
+from infra.settings import SETTINGS, Settings
 from tests.acceptance.server_process import running_server
 from tests.terraform.test_alerts import LOG_RULES, RULES, logged_events
 from tests.terraform.tree import TERRAFORM, of_kind, parsed, variables
@@ -104,6 +110,22 @@ def test_every_failure_is_in_the_handbook_with_its_log_line_cause_and_cure() -> 
         assert "**Cause.**" in found[1]
         assert "**Do.**" in found[1]
         assert f'"{code.value}"' in found[1] or "with exit code" in found[1]
+
+
+def test_log_lines_of_the_handbook_have_the_words_of_the_program() -> None:
+    with pytest.raises(OrgError) as past:
+        require_committable(date(2026, 11, 20), date(2026, 11, 24), CheckpointMark("r", "2026-11-24", None), "acme")
+    with pytest.raises(ConfigError) as config:
+        parse_config('{"max_emails_per_period": 0}', lambda _name: True)
+    violation = Violation(17, "birthday", "2026-11-24", "R40 CA birth")
+    said = {
+        ErrorCode.AS_OF_REFUSED: past.value.detail,
+        ErrorCode.CONFIG_INVALID: f"config_versions id 7: {config.value}",
+        ErrorCode.CONSERVATION_FAILED: str(ConservationError(1200, 99, 1100)),
+        ErrorCode.CHECK_FAILED: f"1 rows, the first: {violation}",
+        ErrorCode.WAITERS_FULL: f"{Settings().max_waiters} messages wait",
+    }
+    assert {code: FAILURES[code].detail for code in said} == said
 
 
 def alerts() -> set[str]:
