@@ -70,7 +70,8 @@ FAILURES: Final[Mapping[ErrorCode, FailureNote]] = {
         "the org, going back to it is the quick way out.",
     ),
     ErrorCode.CONSERVATION_FAILED: FailureNote(
-        "run", "1200 candidates, but 1100 rows and 99 not due", "The run lost or doubled a mail between two of its steps, and noticed.",
+        "run", "1200 candidates, but 1100 rows and 99 not due",
+        "The run lost or doubled a mail between two of its steps, and noticed.",
         "As for check_failed.",
     ),
     ErrorCode.SCHEDULER_FAILED: FailureNote(
@@ -120,7 +121,8 @@ FAILURES: Final[Mapping[ErrorCode, FailureNote]] = {
         "Look in the access log for `storage.objects.create` on that object by anybody but the program's service account.",
     ),
     ErrorCode.LEASE_BUSY: FailureNote(
-        "run", "no run carried the event in time", "Another machine runs this org, or every run slot here was taken until the deadline.",
+        "run", "no run carried the event in time",
+        "Another machine runs this org, or every run slot here was taken until the deadline.",
         "Only if it lasts: is a machine stuck? A lease that is not renewed ends by itself within LEASE_SECONDS.",
     ),
     ErrorCode.WAITERS_FULL: FailureNote("run", "512 messages wait", "Messages come faster than runs end."),
@@ -156,7 +158,8 @@ FAILURES: Final[Mapping[ErrorCode, FailureNote]] = {
         "docs/operations.md, scaling, says how much an org needs.",
     ),
     ErrorCode.ORG_TOO_LARGE: FailureNote(
-        "run", "1200000000 bytes: about 1300000000 of memory needed, MEMORY_LIMIT_MB allows 1000000000", "The org grew beyond what this machine was given.",
+        "run", "1200000000 bytes: about 1300000000 of memory needed, MEMORY_LIMIT_MB allows 1000000000",
+        "The org grew beyond what this machine was given.",
         "docs/operations.md, scaling: a worker on a larger machine, and the org's schedule on the bulk topic.",
     ),
     ErrorCode.HOLDS_UNREADABLE: FailureNote(
