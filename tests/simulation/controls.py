@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from core.runs import org_run, planning_job, service
+from core.runs import batch, org_run, planning_job, service
 from infra import disk_space, fence, lease, mirror, org_folder
 from tests.simulation.mutation import Mutation
 from tests.simulation.scene import NO_FOCUS
@@ -249,7 +249,7 @@ CONTROLS: Final = (
         "events that share a run agree on the day",
         (
             Mutation(
-                org_run,
+                batch,
                 "batch_key",
                 "return wish.as_of, wish.force, wish.create, None",
                 "return None, wish.force, wish.create, None",
