@@ -223,7 +223,8 @@ class _OrgSession:
             with ports.tracer.span("run", org_id=batch.org_id):
                 return run_org(batch, ports, until=until, gate=self._gate)
         except OrgError as error:
-            post_failed(ports.statuses, error, batch.org_id, ports.clock, ports.journal)
+            if not _is_order(batch):
+                post_failed(ports.statuses, error, batch.org_id, ports.clock, ports.journal)
             raise
         except Exception as error:
             # The last boundary: whatever went wrong, the message comes again and the operator learns where.
@@ -232,3 +233,8 @@ class _OrgSession:
     def close(self) -> None:
         """Give the lease back."""
         self._lease.give_back()
+
+
+def _is_order(batch: Batch) -> bool:
+    """Whether somebody changes the configuration: one that is refused leaves the org as well as it was, and is no news."""
+    return all(isinstance(event.data, ConfigChanged) for event in batch.events)

@@ -277,6 +277,19 @@ def test_an_unknown_row_is_refused(machine: Machine, bucket: MemoryBucket) -> No
     assert handled.error.code is ErrorCode.CONFIG_MISSING
 
 
+@pytest.mark.parametrize(
+    "mistake", [{"set_keys": {"min_dayly_cap": 5}}, {"rollback_to": 5}], ids=["bad key", "no such row"]
+)
+def test_a_mistake_in_a_change_of_configuration_leaves_the_status_of_the_org(
+    machine: Machine, bucket: MemoryBucket, mistake: dict[str, Any]
+) -> None:
+    done(machine.run(1))
+    before = bucket.stat("org-status/acme.json")
+    assert machine.handle(config_changed(2, **mistake)).outcome != "done"
+    assert before is not None
+    assert bucket.stat("org-status/acme.json") == before
+
+
 def test_a_bad_configuration_takes_no_other_event_with_it(machine: Machine) -> None:
     bad = config_changed(1, set_keys={"min_dayly_cap": 5})
     events = [bad, requested(1), campaign_changed(1, types=type_of(priority=5)), requested(2)]
