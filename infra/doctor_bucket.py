@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from core.runs.errors import OrgError
 from core.runs.ports import Bucket, Clock, ObjectInfo, PreconditionFailedError
+from infra.fence import DATABASES_PREFIX
 from infra.findings import Finding, State, failed
 from infra.gcs import GcsBucket
 from infra.gcs_lifecycle import LifecycleRule
@@ -20,7 +21,6 @@ SKEW_WARNING_SECONDS: Final = 30.0
 SKEW_ERROR_SECONDS: Final = 300.0
 """An event whose time is further ahead is rejected, so such a clock rejects what others send in time."""
 
-_DATABASES: Final = "org-data/"
 _CONTENT: Final = b"a probe of emailsched doctor; may be deleted"
 
 
@@ -80,7 +80,9 @@ def _removes(rule: LifecycleRule, wanted: _Wanted) -> bool:
     if rule.action != "Delete":
         return False
     if wanted.prefix is None:
-        return rule.noncurrent_only and (not rule.prefixes or any(_DATABASES.startswith(p) for p in rule.prefixes))
+        return rule.noncurrent_only and (
+            not rule.prefixes or any(DATABASES_PREFIX.startswith(p) for p in rule.prefixes)
+        )
     return not rule.noncurrent_only and any(wanted.prefix.startswith(prefix) for prefix in rule.prefixes)
 
 
@@ -104,7 +106,7 @@ def check_permissions(bucket: Bucket, clock: Clock, token: str) -> ProbeResult:
         step = "overwrite"
         info = bucket.write(name, _CONTENT, if_generation_match=info.generation, metadata={})
         step = "list"
-        largest = max((database.size_bytes for database in bucket.list(_DATABASES)), default=0)
+        largest = max((database.size_bytes for database in bucket.list(DATABASES_PREFIX)), default=0)
         step = "versions"
         bucket.versions(name)
         findings.append(Finding("permissions", "ok", "write, read, overwrite, list and versions"))

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-import grpc  # type: ignore[import-untyped]
 from google.api_core import exceptions as api
 from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
@@ -14,9 +13,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from core.runs.errors import OrgError
-from infra.credentials import PUBSUB_SCOPES, google_credentials
 from infra.findings import Finding, failed
-from infra.pubsub_client import reason_of
+from infra.pubsub_client import connection, reason_of
 from infra.settings import Settings
 
 ACK_DEADLINE_SECONDS: Final = 600
@@ -148,14 +146,8 @@ def _asked(check: str, what: str, ask: Callable[[], Any]) -> Any:
 
 
 def _connect(settings: Settings, stack: ExitStack) -> _Clients:
-    if settings.pubsub_emulator_host is not None:
-        channel = stack.enter_context(grpc.insecure_channel(settings.pubsub_emulator_host))
-        return _Clients(
-            PublisherClient(transport=PublisherGrpcTransport(channel=channel)),
-            SubscriberClient(transport=SubscriberGrpcTransport(channel=channel)),
-        )
-    credentials = google_credentials(settings.gcs_keyfile_json, PUBSUB_SCOPES)
-    publisher, subscriber = PublisherClient(credentials=credentials), SubscriberClient(credentials=credentials)
+    publisher = PublisherClient(**connection(settings, PublisherGrpcTransport))
+    subscriber = SubscriberClient(**connection(settings, SubscriberGrpcTransport))
     stack.callback(publisher.transport.close)
     stack.callback(subscriber.close)
     return _Clients(publisher, subscriber)

@@ -48,6 +48,11 @@ def database_orgs(bucket: Bucket) -> Iterator[OrgId | None]:
         yield org_of_object(info.name)
 
 
+def orgs_with_database(bucket: Bucket) -> frozenset[OrgId]:
+    """Return every org that has a database; raises OrgError BUCKET_*."""
+    return frozenset(org_id for org_id in database_orgs(bucket) if org_id is not None)
+
+
 def parent_generation_of(info: ObjectInfo) -> int | None:
     """Return the generation that an object says it was made from; None where its metadata is not ours."""
     text = info.metadata.get(PARENT_GENERATION_KEY, "")

@@ -8,11 +8,11 @@ import msgspec
 
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.org_status import OrgStatus
-from core.runs.ports import Bucket, Transfer
+from core.runs.ports import Bucket, ObjectInfo, Transfer
 from events.payloads import RequestCounts
 from events.types import OrgId, is_org_id, parse_org_id
 from infra.counted_bucket import CountedBucket
-from infra.fence import object_name
+from infra.fence import object_name, orgs_with_database
 
 PREFIX: Final = "org-status/"
 SIZE_BYTES_MAX: Final = 64 * 1024
@@ -26,7 +26,6 @@ COMPLETED_KEY: Final = "lastcompletedat"
 
 _SUFFIX: Final = ".json"
 _READERS: Final = 8
-_DATABASES: Final = "org-data/"
 
 
 class BucketStatusBoard:
@@ -82,8 +81,8 @@ def read_status(bucket: Bucket, org_id: OrgId) -> StatusLine:
 
 def list_statuses(bucket: Bucket) -> tuple[tuple[StatusLine, ...], int]:
     """Return every org that has a database or a status, by id, and how many were left out; raises OrgError BUCKET_*."""
-    databases = frozenset(_org_ids(bucket, _DATABASES, ".db"))
-    orgs = sorted(databases.union(_org_ids(bucket, PREFIX, _SUFFIX)))
+    databases = orgs_with_database(bucket)
+    orgs = sorted(databases.union(org_id for org_id, _ in listed_statuses(bucket)))
     board = BucketStatusBoard(bucket)
     with ThreadPoolExecutor(_READERS) as readers:
         statuses = list(readers.map(board.read, orgs[:ORGS_MAX]))
@@ -93,15 +92,16 @@ def list_statuses(bucket: Bucket) -> tuple[tuple[StatusLine, ...], int]:
 
 def list_orgs(bucket: Bucket) -> tuple[tuple[OrgId, ...], int]:
     """Return the orgs that have a database, by id, and how many were left out; raises OrgError BUCKET_*."""
-    orgs = sorted(_org_ids(bucket, _DATABASES, ".db"))
+    orgs = sorted(orgs_with_database(bucket))
     return tuple(orgs[:ORGS_MAX]), len(orgs[ORGS_MAX:])
 
 
-def _org_ids(bucket: Bucket, prefix: str, suffix: str) -> Iterator[OrgId]:
-    for info in bucket.list(prefix):
-        text = info.name.removeprefix(prefix).removesuffix(suffix)
-        if info.name.endswith(suffix) and is_org_id(text):
-            yield OrgId(text)
+def listed_statuses(bucket: Bucket) -> Iterator[tuple[OrgId, ObjectInfo]]:
+    """Yield each org that has a status with the object's description, unread; raises OrgError BUCKET_*."""
+    for info in bucket.list(PREFIX):
+        text = info.name.removeprefix(PREFIX).removesuffix(_SUFFIX)
+        if info.name.endswith(_SUFFIX) and is_org_id(text):
+            yield OrgId(text), info
 
 
 def _name(org_id: OrgId) -> str:
