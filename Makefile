@@ -5,6 +5,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
+# Where PYTHONDONTWRITEBYTECODE is set, every start of a command would compile all of this again: half of a short command.
+COMPILE = $(BIN)/python -m compileall -q core events handlers infra
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo test lint unit bench bench-all smoke lock clean
@@ -18,6 +20,7 @@ $(VENV)/.runtime: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
@@ -38,6 +41,7 @@ lint: $(VENV)/.dev ## formatting, ruff, mypy strict, import direction
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev ## all tests, without the linters
+	$(COMPILE)
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
 
 test: lint unit ## everything that CI runs
