@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
-# Where PYTHONDONTWRITEBYTECODE is set, every start of a command would compile all of this again: half of a short command.
+# Where PYTHONDONTWRITEBYTECODE is set, every start of a command would compile all of this again: a third of a short command.
 COMPILE = $(BIN)/python -m compileall -q core events handlers infra
 
 .DEFAULT_GOAL := help
