@@ -108,7 +108,7 @@ class ScheduleChanges:
     """The difference between a plan and the owned rows: apply deletes, then updates, then missed, then inserts."""
 
     inserts: RowBatch | PlannedBatch
-    """By send day and contact: what the sender takes on one day lies together, and so does what a run moves after it."""
+    """By send day and content: what the sender takes on one day lies together, and so does what a run moves after it."""
     updates: RowBatch
     """All R90 columns of the row are rewritten in place; id and created_at stay (R91)."""
     delete_row_ids: Int64

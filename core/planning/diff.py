@@ -7,7 +7,7 @@ import numpy as np
 
 from core.planning import digest
 from core.planning.changes import IssueChanges, PlannedBatch, RowBatch, ScheduleChanges
-from core.planning.columns import NO_DAY, Int32, Int64, UInt64, parts_of
+from core.planning.columns import NO_DAY, NULL_ID, Int32, Int64, UInt64, parts_of
 from core.planning.matching import Matches, match_rows
 from core.planning.ordering import dense_keys
 from core.planning.plan import Issues
@@ -55,8 +55,18 @@ def diff_schedule(rows: PlannedRows, schedule: Schedule, today: int) -> Differen
 
 
 def _by_send_day(rows: PlannedRows, inserts: Int64) -> Int64:
-    """Order rows by send day and contact."""
-    (key,) = dense_keys([(rows.send_day[inserts], rows.contact[inserts])])
+    """Order rows by send day, mail before skipped rows, and by what many have in common; then as they are planned.
+
+    What the cap carries over to another day has the highest priority numbers of its day (R66): it lies together too.
+    """
+    kinds = rows.kinds
+    rank = np.empty(len(kinds), dtype=np.int32)
+    rank[sorted(range(len(kinds)), key=lambda k: (kinds[k].skip_reason is not None, kinds[k].priority, k))] = np.arange(
+        len(kinds)
+    )
+    # Every follow-up has a link of its own, and they come after all sources.
+    source = np.minimum(rows.link[inserts], np.int32(np.count_nonzero(rows.links.parent_id == NULL_ID)))
+    (key,) = dense_keys([(rows.send_day[inserts], rank[rows.kind[inserts]], source, rows.event_day[inserts])])
     return np.argsort(key, kind="stable")
 
 
