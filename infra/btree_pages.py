@@ -16,7 +16,7 @@ from typing import Final
 import apsw
 import numpy as np
 
-from core.planning.columns import Int64, UInt8, UInt64
+from core.planning.columns import Int64, UInt8, UInt32, UInt64
 
 PAD_BYTES: Final = 512
 """Zero bytes before and after a block of pages, so that no look near its ends leaves it."""
@@ -34,6 +34,23 @@ _USABLE_BYTES_MIN: Final = 480
 _DEPTH_MAX: Final = 20
 _READ_BYTES: Final = 1 << 17
 """One read: larger ones come in fresh memory each time, and the kernel clears it first (twice the cost)."""
+_EIGHT_BYTES: Final = (
+    np.uint64(0x8080808080808080),
+    (
+        (np.uint64(1), np.uint64(0x007F007F007F007F), np.uint64(0x7F007F007F007F00)),
+        (np.uint64(2), np.uint64(0x00003FFF00003FFF), np.uint64(0x3FFF00003FFF0000)),
+        (np.uint64(4), np.uint64(0x000000000FFFFFFF), np.uint64(0x0FFFFFFF00000000)),
+    ),
+)
+"""Of words of eight bytes: the bits that say that a number goes on, and how groups of seven bits are joined."""
+_FOUR_BYTES: Final = (
+    np.uint32(0x80808080),
+    (
+        (np.uint32(1), np.uint32(0x007F007F), np.uint32(0x7F007F00)),
+        (np.uint32(2), np.uint32(0x00003FFF), np.uint32(0x3FFF0000)),
+    ),
+)
+"""The same of words of four bytes."""
 _GAP_PAGES_MAX: Final = 4
 """Reading a few pages that nobody needs is cheaper than another call."""
 
@@ -171,23 +188,28 @@ def cell_places(block: UInt8, page_format: PageFormat, page_type: int) -> tuple[
         return None
     if bool((header_bytes + 2 * count > page_format.usable_bytes).any()):
         return None
-    start = np.repeat(page_start, count)
-    pointer = np.arange(len(start)) + np.repeat((page_start + header_bytes) // 2 - (np.cumsum(count) - count), count)
-    cell = start + block.view(">u2")[pointer]
+    start = page_start.repeat(count)
+    pointer = ((page_start + header_bytes) // 2 - (count.cumsum() - count)).repeat(count)
+    pointer += np.arange(len(start))
+    cell = block.view("<u2")[pointer].byteswap() + start
     page_end = start + page_format.usable_bytes
     return None if bool((cell > page_end - 4).any()) else (page_start, count, cell, page_end)
 
 
-def varint_keys(word: UInt64) -> tuple[Int64, Int64] | None:
-    """Return the keys that words begin with, seven bits a byte, and their lengths; None where one has nine bytes."""
-    last = ~word & np.uint64(0x8080808080808080)
+def varint_keys(word: UInt64 | UInt32) -> tuple[Int64, Int64] | None:
+    """Return the keys that words begin with, seven bits a byte, and their lengths; None where one is longer than its word.
+
+    A word has eight bytes, or four: most keys fit into those, at half the price.
+    """
+    high_bits, steps = _EIGHT_BYTES if word.dtype == np.uint64 else _FOUR_BYTES
+    number = word.dtype.type
+    last = ~word & high_bits
     if not bool(last.all()):
         return None
     # Everything below the first byte without a continuation bit belongs to the key, and so does that byte.
-    size = (np.bitwise_count((last & -last) - np.uint64(1)) >> np.uint8(3)).astype(np.int64) + 1
-    value = word.byteswap() >> (64 - 8 * size).view(np.uint64)
-    value &= np.uint64(0x7F7F7F7F7F7F7F7F)
-    value = value & np.uint64(0x007F007F007F007F) | (value & np.uint64(0x7F007F007F007F00)) >> np.uint64(1)
-    value = value & np.uint64(0x00003FFF00003FFF) | (value & np.uint64(0x3FFF00003FFF0000)) >> np.uint64(2)
-    value = value & np.uint64(0x000000000FFFFFFF) | (value & np.uint64(0x0FFFFFFF00000000)) >> np.uint64(4)
-    return value.view(np.int64), size
+    bits = np.bitwise_count(last ^ (last - number(1)))
+    value = word.byteswap() >> (number(8 * word.dtype.itemsize) - bits)
+    value &= ~high_bits
+    for distance, low, high in steps:
+        value = value & low | (value & high) >> distance
+    return value.astype(np.int64), (bits >> np.uint8(3)).astype(np.int64)

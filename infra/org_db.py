@@ -137,7 +137,7 @@ class SqliteOrgDatabase(ItemRecords):
 
     def schedule_chunks(self) -> Iterator[ScheduleChunk]:
         """All rows of email_schedules, by id."""
-        return map(org_tables.schedule_chunk, self._table(org_tables.SCHEDULES))
+        return org_tables.schedule_chunks(self._table(org_tables.SCHEDULES))
 
     def issue_chunks(self) -> Iterator[IssueChunk]:
         """All rows of scheduler_issues, by contact."""

@@ -1,5 +1,6 @@
 """How each big table is read: its packed form, and the chunk that the planner gets."""
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -30,8 +31,9 @@ def contacts(carrier: str) -> PackedTable:
 SCHEDULES: Final = PackedTable(
     table="email_schedules",
     key="id",
-    ints=("id", "contact_id", "campaign_instance_id", "parent_schedule_id"),
-    texts=("event_date", "scheduled_send_date", "actual_send_datetime"),
+    ints=("id", "contact_id", "parent_schedule_id"),
+    dates=("event_date", "scheduled_send_date"),
+    rare_texts=("actual_send_datetime",),
     kinds=(
         "email_type",
         "status",
@@ -41,6 +43,7 @@ SCHEDULES: Final = PackedTable(
         "email_template",
         "sms_template",
     ),
+    int_kinds=("campaign_instance_id",),
 )
 """All rows of email_schedules. There is no condition on the status: no index can look better than the rowid."""
 
@@ -94,21 +97,25 @@ def contact_chunk(chunk: PackedChunk) -> ContactChunk:
     )
 
 
-def schedule_chunk(chunk: PackedChunk) -> ScheduleChunk:
+def schedule_chunks(chunks: Iterable[PackedChunk]) -> Iterator[ScheduleChunk]:
     """Name the columns of ``SCHEDULES``."""
-    row_id, contact_id, campaign_instance_id, parent_schedule_id = chunk.ints
-    event_date, scheduled_send_date, actual_send_datetime = chunk.texts
-    return ScheduleChunk(
-        row_id=row_id,
-        contact_id=contact_id,
-        campaign_instance_id=campaign_instance_id,
-        parent_schedule_id=parent_schedule_id,
-        event_date=event_date,
-        scheduled_send_date=scheduled_send_date,
-        actual_send_datetime=actual_send_datetime,
-        kind=chunk.kind,
-        kinds=tuple(_row_kind(kind) for kind in chunk.kinds),
-    )
+    decoded: tuple[KindText, ...] | None = None
+    kinds: tuple[tuple[RowKind, int], ...] = ()
+    for chunk in chunks:
+        if chunk.kinds is not decoded:  # most chunks of a table have the same
+            decoded, kinds = chunk.kinds, tuple(_row_kind(kind) for kind in chunk.kinds)
+        row_id, contact_id, parent_schedule_id = chunk.ints
+        event_date, scheduled_send_date = chunk.dates
+        yield ScheduleChunk(
+            row_id=row_id,
+            contact_id=contact_id,
+            parent_schedule_id=parent_schedule_id,
+            event_date=event_date,
+            scheduled_send_date=scheduled_send_date,
+            actual_send_datetime=chunk.rare_texts[0],
+            kind=chunk.kind,
+            kinds=kinds,
+        )
 
 
 def issue_chunk(chunk: PackedChunk) -> IssueChunk:
@@ -135,10 +142,10 @@ def answer_chunk(chunk: PackedChunk) -> AnswerChunk:
 
 
 @lru_cache(maxsize=4096)
-def _row_kind(kind: KindText) -> RowKind:
+def _row_kind(kind: KindText) -> tuple[RowKind, int]:
     """Decode a combination; NULLs that a planned row never has become '' and NULL_ID: such a row always differs."""
-    email_type, status, skip_reason, send_time, priority, email_template, sms_template = kind
-    return RowKind(
+    email_type, status, skip_reason, send_time, priority, email_template, sms_template, instance_id = kind
+    row_kind = RowKind(
         _text(email_type) or "",
         _text(status) or "",
         _text(skip_reason),
@@ -147,6 +154,7 @@ def _row_kind(kind: KindText) -> RowKind:
         _text(email_template),
         _text(sms_template),
     )
+    return row_kind, NULL_ID if instance_id is None else int(instance_id)
 
 
 def _whole_number(raw: bytes | None) -> int:

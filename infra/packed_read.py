@@ -15,7 +15,8 @@ from typing import Final, cast
 import apsw
 import numpy as np
 
-from core.planning.columns import NULL_ID, Bool, Int32, Int64, TextColumn
+from core.planning.columns import NULL_ID, Bool, Int32, Int64, SomeTexts, TextColumn
+from core.planning.text_dates import DateColumn
 from infra import packed_fields
 from infra.packed_fields import KIND_SEPARATOR, MARK, SEPARATOR, VALUE_BYTES_MAX
 
@@ -46,10 +47,26 @@ class PackedTable:
     flags: tuple[str, ...] = ()
     """Columns of which it matters whether they are neither NULL nor 0."""
     texts: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    """Text columns of dates."""
+    rare_texts: tuple[str, ...] = ()
+    """Text columns that are NULL in most rows."""
     kinds: tuple[str, ...] = ()
     """Text columns that are dictionary-encoded together."""
+    int_kinds: tuple[str, ...] = ()
+    """Integer columns that follow them there, written as text."""
     condition: str = ""
     """Further condition, with parameters from ``?3`` on; a ``+`` before each column keeps SQLite off other indexes."""
+
+    @property
+    def all_texts(self) -> tuple[str, ...]:
+        """All columns of text that are no kinds, in the order in which they are read."""
+        return (*self.texts, *self.dates, *self.rare_texts)
+
+    @property
+    def all_kinds(self) -> tuple[str, ...]:
+        """All columns of a kind."""
+        return (*self.kinds, *self.int_kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +76,12 @@ class PackedChunk:
     ints: tuple[Int64, ...]
     flags: tuple[Bool, ...]
     texts: tuple[TextColumn, ...]
+    dates: tuple[DateColumn, ...]
+    rare_texts: tuple[SomeTexts, ...]
     kind: Int32
     """Index into ``kinds``; all 0 where the table has no kinds."""
     kinds: tuple[KindText, ...]
+    """Distinct; the rows need not have all of them."""
 
 
 def read_chunks(
@@ -103,7 +123,7 @@ def packed_sql(table: PackedTable, not_null: frozenset[str] = frozenset()) -> st
     constraint, ``concat_ws`` leaves it out and the block is refused.
     """
     separator, kind_separator = f"char({SEPARATOR})", f"char({KIND_SEPARATOR})"
-    nullable = [name for name in (*table.ints, *table.texts, *table.kinds) if name not in not_null]
+    nullable = [name for name in (*table.ints, *table.all_texts, *table.all_kinds) if name not in not_null]
 
     def marked(name: str, value: str) -> str:
         return f"COALESCE({value}, char({MARK}))" if name in nullable else value
@@ -111,10 +131,14 @@ def packed_sql(table: PackedTable, not_null: frozenset[str] = frozenset()) -> st
     fields = [
         *(marked(name, f"CAST({name} AS INTEGER)") for name in table.ints),
         *(_flag(name) for name in table.flags),
-        *(marked(name, name) for name in table.texts),
+        *(marked(name, name) for name in table.all_texts),
     ]
-    if table.kinds:
-        fields.append(f"concat_ws({kind_separator}, {', '.join(marked(name, name) for name in table.kinds)})")
+    if table.all_kinds:
+        kinds = [
+            *(marked(name, name) for name in table.kinds),
+            *(marked(name, f"CAST({name} AS INTEGER)") for name in table.int_kinds),
+        ]
+        fields.append(f"concat_ws({kind_separator}, {', '.join(kinds)})")
     row = f"concat_ws({separator}, {', '.join(fields)})"
     nulls = " + ".join(["0", *(f"count(*) - count({name})" for name in nullable)])
     return f"SELECT count(*), {nulls}, CAST(group_concat({row}, {separator}) AS BLOB) {_range_sql(table)}"
@@ -125,7 +149,8 @@ def rows_sql(table: PackedTable) -> str:
     fields = [
         *(f"CAST({name} AS INTEGER)" for name in table.ints),
         *(_flag(name) for name in table.flags),
-        *(_bounded_text(name) for name in (*table.texts, *table.kinds)),
+        *(_bounded_text(name) for name in (*table.all_texts, *table.kinds)),
+        *(f"CAST(CAST({name} AS INTEGER) AS BLOB)" for name in table.int_kinds),
     ]
     return f"SELECT {', '.join(fields)} {_range_sql(table)} ORDER BY {table.key}"
 
@@ -164,25 +189,41 @@ def _read_packed(
     if not rows:
         return _chunk_of_rows(table, [])
     first_flag, first_text = len(table.ints), len(table.ints) + len(table.flags)
-    first_kind = first_text + len(table.texts)
-    fields = first_kind + bool(table.kinds)
-    packed = packed_fields.split(block, rows=rows, fields=fields, kind_fields=len(table.kinds), nulls=nulls)
+    first_kind = first_text + len(table.all_texts)
+    fields = first_kind + bool(table.all_kinds)
+    packed = packed_fields.split(block, rows=rows, fields=fields, kind_fields=len(table.all_kinds), nulls=nulls)
     if packed is None:
         return None
     ints = [packed_fields.int_column(packed, field) for field in range(first_flag)]
     flags = [packed_fields.flag_column(packed, field) for field in range(first_flag, first_text)]
     texts = [packed_fields.text_column(packed, field) for field in range(first_text, first_kind)]
     kind: tuple[Int32, tuple[KindText, ...]] | None = np.zeros(rows, dtype=np.int32), ((),)
-    if table.kinds:
+    if table.all_kinds:
         kind = packed_fields.kind_column(packed, first_kind)
     if kind is None or any(column is None for column in (*ints, *texts)):
         return None
-    return PackedChunk(
+    return _chunk(
+        table,
         tuple(column for column in ints if column is not None),
         tuple(flags),
         tuple(column for column in texts if column is not None),
-        *kind,
+        kind,
     )
+
+
+def _chunk(
+    table: PackedTable,
+    ints: tuple[Int64, ...],
+    flags: tuple[Bool, ...],
+    texts: tuple[TextColumn, ...],
+    kind: tuple[Int32, tuple[KindText, ...]],
+) -> PackedChunk:
+    """Sort the texts by what they are read as."""
+    first_date = len(table.texts)
+    first_rare = first_date + len(table.dates)
+    dates = tuple(DateColumn.of(column) for column in texts[first_date:first_rare])
+    rare_texts = tuple(SomeTexts.of(column) for column in texts[first_rare:])
+    return PackedChunk(ints, flags, texts[:first_date], dates, rare_texts, *kind)
 
 
 def _read_rows(db: apsw.Connection, table: PackedTable, bounds: tuple[int | str, ...]) -> Iterator[PackedChunk]:
@@ -210,17 +251,17 @@ def _as_utf8(value: int | bytes | None, encoding: str) -> int | bytes | None:
 
 def _chunk_of_rows(table: PackedTable, rows: list[tuple[int | bytes | None, ...]]) -> PackedChunk:
     first_flag, first_text = len(table.ints), len(table.ints) + len(table.flags)
-    first_kind = first_text + len(table.texts)
-    columns = list(zip(*rows, strict=True)) if rows else [() for _ in range(first_kind + len(table.kinds))]
+    first_kind = first_text + len(table.all_texts)
+    columns = list(zip(*rows, strict=True)) if rows else [() for _ in range(first_kind + len(table.all_kinds))]
     numbers: dict[KindText, int] = {}
     kind = [numbers.setdefault(cast("KindText", row[first_kind:]), len(numbers)) for row in rows]
-    return PackedChunk(
+    return _chunk(
+        table,
         tuple(
             np.array([NULL_ID if value is None else value for value in column], dtype=np.int64)
             for column in columns[:first_flag]
         ),
         tuple(np.array(column, dtype=np.int64) != 0 for column in columns[first_flag:first_text]),
         tuple(TextColumn.of(column) for column in columns[first_text:first_kind]),
-        np.array(kind, dtype=np.int32),
-        tuple(numbers),
+        (np.array(kind, dtype=np.int32), tuple(numbers)),
     )

@@ -6,7 +6,7 @@ from random import Random
 
 import numpy as np
 
-from core.planning.columns import NULL_ID, TextColumn
+from core.planning.columns import NULL_ID, SomeTexts, TextColumn
 from core.planning.snapshot import (
     AnswerChunk,
     CampaignInstance,
@@ -18,6 +18,7 @@ from core.planning.snapshot import (
     RowKind,
     ScheduleChunk,
 )
+from core.planning.text_dates import DateColumn
 
 Row = tuple[object, ...]
 
@@ -62,13 +63,15 @@ class PlainDatabase:
             "sms_template FROM email_schedules ORDER BY id"
         )
         for columns in self._chunks(sql):
-            kinds = [RowKind(*k) for k in zip(*columns[7:], strict=True)]
+            instances = _ids(columns[2]).tolist()
+            kinds = [(RowKind(*k), i) for i, *k in zip(instances, *columns[7:], strict=True)]
             names = tuple(dict.fromkeys(kinds))
-            row_id, contact_id, instance_id, parent_id = (_ids(c) for c in columns[:4])
-            event_date, send_date, sent_at = (_text(c) for c in columns[4:7])
+            row_id, contact_id, parent_id = (_ids(columns[c]) for c in (0, 1, 3))
+            event_date, send_date = (DateColumn.of(_text(c)) for c in columns[4:6])
+            sent_at = SomeTexts.of(_text(columns[6]))
             kind = np.array([names.index(k) for k in kinds], dtype=np.int32)
             yield ScheduleChunk(
-                row_id, contact_id, instance_id, parent_id, event_date, send_date, sent_at, kind, names
+                row_id, contact_id, parent_id, event_date, send_date, sent_at, kind, names
             )  # fmt: skip
 
     def issue_chunks(self) -> Iterator[IssueChunk]:

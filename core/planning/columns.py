@@ -16,6 +16,7 @@ Int32 = NDArray[np.int32]
 Int16 = NDArray[np.int16]
 Int8 = NDArray[np.int8]
 UInt64 = NDArray[np.uint64]
+UInt32 = NDArray[np.uint32]
 UInt8 = NDArray[np.uint8]
 Bool = NDArray[np.bool_]
 
@@ -60,6 +61,20 @@ class TextColumn:
         if self.null[row]:
             return None
         return bytes(self.data[self.start[row] : self.end[row]]).decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class SomeTexts:
+    """A column of text that few rows have: ``texts`` are those of ``rows``, ascending; the others are NULL."""
+
+    rows: Int64
+    texts: TextColumn
+
+    @classmethod
+    def of(cls, column: TextColumn) -> Self:
+        """Leave out the NULLs of a column."""
+        rows = np.flatnonzero(~column.null)
+        return cls(rows, column.take(rows))
 
 
 def windows(data: UInt8, start: Int64, size_bytes: int) -> UInt8:

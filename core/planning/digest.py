@@ -7,11 +7,12 @@ and the sum of a second mix of them, written as 32 hex digits. docs/digests.md h
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from core.planning.columns import NULL_ID, Int32, Int64, UInt64
+from core.planning.columns import NULL_ID, Bool, Int32, Int64, UInt64
 from core.planning.hashing import mix64
 from core.planning.rules import FOLLOWUP_PREFIX
 from core.planning.snapshot import RowKind
@@ -35,6 +36,21 @@ def add_rows(hashes: UInt64) -> UInt64:
     return np.array([hashes.sum(dtype=np.uint64), second.sum(dtype=np.uint64)], dtype=np.uint64)
 
 
+@dataclass(frozen=True, slots=True)
+class KindDigests:
+    """What kinds add to the digests of their rows, by their number."""
+
+    follows: Bool
+    """Whether a kind's rows are told apart by the row they follow (R7)."""
+    hashes: UInt64
+
+
+def kind_digests(kinds: Sequence[RowKind]) -> KindDigests:
+    """Return what kinds add to digests."""
+    follows = np.array([k.email_type.startswith(FOLLOWUP_PREFIX) for k in kinds], dtype=np.bool_)
+    return KindDigests(follows, np.array([_kind_hash(k) for k in kinds], dtype=np.uint64))
+
+
 def schedule_rows(  # the identity and content of a row, by column
     contact_id: Int64,
     instance_id: Int64,
@@ -45,15 +61,26 @@ def schedule_rows(  # the identity and content of a row, by column
     kinds: Sequence[RowKind],
 ) -> UInt64:
     """Return the digest of schedule rows: identity (R7) and content (R90), not row ids, run ids or times."""
+    return rows_of_kinds(contact_id, instance_id, parent_id, event_day, send_day, kind, kind_digests(kinds))
+
+
+def rows_of_kinds(  # the same
+    contact_id: Int64,
+    instance_id: Int64,
+    parent_id: Int64,
+    event_day: Int32,
+    send_day: Int32,
+    kind: Int32,
+    kinds: KindDigests,
+) -> UInt64:
+    """Return the same with kinds that were looked at before."""
     if not len(contact_id):
         return zero()
-    follows = np.array([k.email_type.startswith(FOLLOWUP_PREFIX) for k in kinds], dtype=np.bool_)
-    kind_hash = np.array([_kind_hash(k) for k in kinds], dtype=np.uint64)
-    parent = np.where(follows[kind], parent_id, NULL_ID)
+    parent = np.where(kinds.follows[kind], parent_id, NULL_ID)
     row = mix64(contact_id.view(np.uint64) ^ _SEED)
     for column in (instance_id, parent, event_day.astype(np.int64), send_day.astype(np.int64)):
         row = mix64(row ^ column.view(np.uint64)) + _SEED
-    return add_rows(mix64(row ^ kind_hash[kind]))
+    return add_rows(mix64(row ^ kinds.hashes[kind]))
 
 
 @lru_cache(maxsize=4096)

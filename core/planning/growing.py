@@ -23,12 +23,12 @@ class Growing(Generic[Column]):
         self._values: NDArray[np.generic] = first
         self._count = len(first)
 
-    def add(self, values: Column) -> None:
-        """Append values; a wider type than before widens the column."""
-        dtype = np.promote_types(self._values.dtype, values.dtype)
+    def add(self, values: Column, dtype: type[np.generic] | None = None) -> None:
+        """Append values, which are known to fit into ``dtype``; a wider type than before widens the column."""
+        wider = np.promote_types(self._values.dtype, values.dtype if dtype is None else dtype)
         needed = self._count + len(values)
-        if needed > len(self._values) or dtype != self._values.dtype:
-            larger = np.empty(max(needed, 2 * len(self._values), _ROWS_MIN), dtype=dtype)
+        if needed > len(self._values) or wider != self._values.dtype:
+            larger = np.empty(max(needed, 2 * len(self._values), _ROWS_MIN), dtype=wider)
             larger[: self._count] = self._values[: self._count]
             self._values = larger
         self._values[self._count : needed] = values

@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 
 from core.planning import digest
-from core.planning.columns import NO_DAY, NULL_ID, Bool, Int32, Int64, TextColumn, UInt64
+from core.planning.columns import NO_DAY, NULL_ID, Bool, Int32, Int64, UInt64
 from core.planning.rules import CAMPAIGN_PREFIX, COUNTING_STATUSES, FOLLOWUP_PREFIX, OWNED_STATUSES
 from core.planning.schedule_rows import RowCollector, ScheduleRows, StoredRows
 from core.planning.snapshot import RowKind, ScheduleChunk
-from core.planning.text_dates import parse_dates, parse_exact_dates, parse_moments
+from core.planning.text_dates import DateColumn, parse_dates, parse_moments
 
 _HISTORY_DAYS: Final = 800
 
@@ -51,23 +51,29 @@ def gather_schedule(chunks: Iterable[ScheduleChunk], *, first_day: int | None = 
 
     Locked rows that are past history on ``first_day`` (see ``history_before``) are passed over.
     """
-    numbers = _Kinds()
+    kinds = _Kinds()
     owned, locked = RowCollector(), RowCollector()
     owned_digest = digest.zero()
     for chunk in chunks:
-        kind = numbers.number(chunk.kinds, chunk.kind, chunk.campaign_instance_id)
-        ours = np.array([k.status in OWNED_STATUSES for k in chunk.kinds] or [False], dtype=np.bool_)[chunk.kind]
-        days = parse_exact_dates(chunk.event_date), parse_exact_dates(chunk.scheduled_send_date)
-        rows = _owned(chunk, days, kind, np.flatnonzero(ours))
-        owned_digest = owned_digest + digest_rows(rows, numbers.kinds)
-        owned.add(rows)
-        locked.add(_recent(_locked(chunk, days, kind, np.flatnonzero(~ours)), numbers.kinds, first_day))
-    return Schedule(owned.rows(numbers.instances), locked.rows(numbers.instances), numbers.kinds, owned_digest)
+        number = kinds.numbers(chunk.kinds)
+        kind = number[chunk.kind]
+        ours = kinds.owned[kind]
+        if bool(ours.any()):
+            rows = _owned(chunk, kind, kinds.instances, None if bool(ours.all()) else ours.nonzero()[0])
+            owned_digest = owned_digest + _digest(rows, kinds.digests)
+            owned.add(rows)
+        if not bool(ours.all()):
+            locked.add(_locked(chunk, kind, kinds, ~ours, first_day))
+    return Schedule(owned.rows(kinds.instances), locked.rows(kinds.instances), kinds.kinds, owned_digest)
 
 
 def digest_rows(rows: ScheduleRows, kinds: Sequence[RowKind]) -> UInt64:
     """Return the digest of rows (R96)."""
-    return digest.schedule_rows(
+    return _digest(rows, digest.kind_digests(kinds))
+
+
+def _digest(rows: ScheduleRows, kinds: digest.KindDigests) -> UInt64:
+    return digest.rows_of_kinds(
         rows.contact_id, rows.instance_id, rows.parent_id, rows.event_day, rows.send_day, rows.kind, kinds
     )
 
@@ -82,80 +88,84 @@ def history_before(today: int) -> int:
     return today - _HISTORY_DAYS
 
 
-def _recent(rows: ScheduleRows, kinds: Sequence[RowKind], first_day: int | None) -> ScheduleRows:
-    if first_day is None:
-        return rows
-    always = np.array(
-        [is_followup(k) or k.email_type.startswith(CAMPAIGN_PREFIX) for k in kinds] or [True], dtype=np.bool_
-    )
-    unknown = (rows.event_day == NO_DAY) | (rows.send_day == NO_DAY)
-    recent = (rows.event_day >= first_day) | (rows.send_day >= first_day) | unknown | always[rows.kind]
-    return rows if bool(recent.all()) else rows.take(recent)
-
-
 class _Kinds:
     """Numbers the kinds of all chunks. An instance is part of a stored kind: few rows have one of many."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[RowKind, int], int] = {}
+        self._last: tuple[tuple[RowKind, int], ...] | None = None
+        self._last_numbers = np.zeros(1, dtype=np.int32)
+        self._tabulate()
 
-    def number(self, kinds: Sequence[RowKind], kind: Int32, instance_id: Int64) -> Int32:
-        """Return the number of each row's kind and instance."""
-        numbers = self._of([(k, NULL_ID) for k in kinds])[kind]
-        rows = np.flatnonzero(instance_id != NULL_ID)
-        if len(rows):
-            instances, place = np.unique(instance_id[rows], return_inverse=True)
-            pairs, place = np.unique(kind[rows] * np.int64(len(instances)) + place, return_inverse=True)
-            found = (divmod(pair, len(instances)) for pair in pairs.tolist())
-            numbers[rows] = self._of([(kinds[k], int(instances[i])) for k, i in found])[place]
-        return numbers
+    def numbers(self, kinds: tuple[tuple[RowKind, int], ...]) -> Int32:
+        """Return the number of each of a chunk's kinds; the chunks of one table have mostly the same."""
+        if kinds is not self._last:
+            found = [self._numbers.setdefault(kind, len(self._numbers)) for kind in kinds]
+            self._last, self._last_numbers = kinds, np.array(found or [0], dtype=np.int32)
+            if len(self._numbers) > len(self.kinds):
+                self._tabulate()
+        return self._last_numbers
 
-    def _of(self, found: Sequence[tuple[RowKind, int]]) -> Int32:
-        return np.array([self._numbers.setdefault(f, len(self._numbers)) for f in found] or [0], dtype=np.int32)
-
-    @property
-    def kinds(self) -> tuple[RowKind, ...]:
-        return tuple(kind for kind, _ in self._numbers)
-
-    @property
-    def instances(self) -> Int64:
-        return np.array([instance for _, instance in self._numbers] or [NULL_ID], dtype=np.int64)
+    def _tabulate(self) -> None:
+        kinds = tuple(kind for kind, _ in self._numbers)
+        self.kinds = kinds
+        self.instances = np.array([instance for _, instance in self._numbers] or [NULL_ID], dtype=np.int64)
+        self.owned = np.array([k.status in OWNED_STATUSES for k in kinds] or [False], dtype=np.bool_)
+        self.always_asked = np.array(
+            [is_followup(k) or k.email_type.startswith(CAMPAIGN_PREFIX) for k in kinds] or [True], dtype=np.bool_
+        )
+        """Whether rows of a kind are asked about however old they are."""
+        self.digests = digest.kind_digests(kinds)
 
 
-def _owned(chunk: ScheduleChunk, days: tuple[Int32, Int32], kind: Int32, rows: Int64) -> ScheduleRows:
+def _owned(chunk: ScheduleChunk, kind: Int32, instances: Int64, some: Int64 | None) -> ScheduleRows:
+    """Return some rows of a chunk, or all."""
+    rows = ScheduleRows(
+        row_id=chunk.row_id,
+        contact_id=chunk.contact_id,
+        instance_id=instances[kind],
+        parent_id=chunk.parent_schedule_id,
+        event_day=chunk.event_date.days,
+        send_day=chunk.scheduled_send_date.days,
+        send_second=np.zeros(len(kind), dtype=np.int32),
+        kind=kind,
+    )
+    return rows if some is None else rows.take(some)
+
+
+def _locked(chunk: ScheduleChunk, kind: Int32, kinds: _Kinds, locked: Bool, first_day: int | None) -> ScheduleRows:
+    """Return the locked rows of a chunk that a rule may ask about."""
+    event_day, send_day = _lenient(chunk.event_date), _lenient(chunk.scheduled_send_date).copy()
+    second = np.zeros(len(kind), dtype=np.int32)
+    sent = chunk.actual_send_datetime
+    if len(sent.rows):
+        day, second_of_day = parse_moments(sent.texts)
+        known = day != NO_DAY
+        at = sent.rows[known]
+        send_day[at], second[at] = day[known], second_of_day[known]
+    if first_day is not None:
+        recent = (event_day >= first_day) | (send_day >= first_day)
+        recent |= (event_day == NO_DAY) | (send_day == NO_DAY)
+        locked &= recent | kinds.always_asked[kind]
+    rows = locked.nonzero()[0]
     return ScheduleRows(
         row_id=chunk.row_id[rows],
         contact_id=chunk.contact_id[rows],
-        instance_id=chunk.campaign_instance_id[rows],
+        instance_id=kinds.instances[kind[rows]],
         parent_id=chunk.parent_schedule_id[rows],
-        event_day=days[0][rows],
-        send_day=days[1][rows],
-        send_second=np.zeros(len(rows), dtype=np.int32),
+        event_day=event_day[rows],
+        send_day=send_day[rows],
+        send_second=second[rows],
         kind=kind[rows],
     )
 
 
-def _locked(chunk: ScheduleChunk, days: tuple[Int32, Int32], kind: Int32, rows: Int64) -> ScheduleRows:
-    actual_day, actual_second = parse_moments(chunk.actual_send_datetime.take(rows))
-    scheduled_day = _lenient(chunk.scheduled_send_date, days[1], rows)
-    return ScheduleRows(
-        row_id=chunk.row_id[rows],
-        contact_id=chunk.contact_id[rows],
-        instance_id=chunk.campaign_instance_id[rows],
-        parent_id=chunk.parent_schedule_id[rows],
-        event_day=_lenient(chunk.event_date, days[0], rows),
-        send_day=np.where(actual_day != NO_DAY, actual_day, scheduled_day).astype(np.int32),
-        send_second=np.where(actual_day != NO_DAY, actual_second, 0).astype(np.int32),
-        kind=kind[rows],
-    )
-
-
-def _lenient(dates: TextColumn, exact: Int32, rows: Int64) -> Int32:
-    """Return the days of some rows as R21 reads them, given those that are exact dates."""
-    days = exact[rows]
-    odd = np.flatnonzero(days == NO_DAY)
-    if len(odd):
-        days[odd], _ = parse_dates(dates.take(rows[odd]))
+def _lenient(dates: DateColumn) -> Int32:
+    """Return days as R21 reads them."""
+    if not len(dates.odd.rows):
+        return dates.days
+    days = dates.days.copy()
+    days[dates.odd.rows], _ = parse_dates(dates.odd.texts)
     return days
 
 

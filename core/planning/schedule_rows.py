@@ -170,8 +170,8 @@ class RowCollector:
 
     def add(self, rows: ScheduleRows) -> None:
         """Append the rows of a chunk."""
-        self._row_id.add(_short_ids(rows.row_id))
-        self._contact_id.add(_short_ids(rows.contact_id))
+        self._row_id.add(rows.row_id, _id_type(rows.row_id))
+        self._contact_id.add(rows.contact_id, _id_type(rows.contact_id))
         self._event_day.add(rows.event_day)
         self._send_day.add(rows.send_day)
         self._kind.add(_short_kinds(rows.kind))
@@ -227,9 +227,10 @@ _NO_IDS: Final = np.zeros(0, dtype=np.int64)
 _NO_SHORT_IDS: Final = np.zeros(0, dtype=np.int32)
 
 
-def _short_ids(ids: Int64) -> IntOrLong:
+def _id_type(ids: Int64) -> type[np.int32 | np.int64]:
+    """Return the shorter type that holds some ids."""
     fits = not len(ids) or (int(ids.min()) >= -(2**31) and int(ids.max()) < 2**31)
-    return ids.astype(np.int32) if fits else ids
+    return np.int32 if fits else np.int64
 
 
 def _short_kinds(kind: Int32) -> ShortOrInt:
@@ -237,6 +238,9 @@ def _short_kinds(kind: Int32) -> ShortOrInt:
 
 
 def _short_days(days: Int32) -> ShortOrInt:
+    first, last = int(days.min(initial=_MIDDLE_DAY)), int(days.max(initial=_MIDDLE_DAY))
+    if first > _MIDDLE_DAY + _SHORT_NO_DAY and last < _MIDDLE_DAY + 2**15:  # all are dates, and near
+        return (days - np.int32(_MIDDLE_DAY)).astype(np.int16)
     known = days != NO_DAY
     short = np.where(known, days - np.int32(_MIDDLE_DAY), 0)
     if int(short.min(initial=0)) <= _SHORT_NO_DAY or int(short.max(initial=0)) >= 2**15:

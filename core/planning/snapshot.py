@@ -7,7 +7,8 @@ Column names are those of the database. Text is raw: the planner alone decides w
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from core.planning.columns import Bool, Int32, Int64, TextColumn
+from core.planning.columns import Bool, Int32, Int64, SomeTexts, TextColumn
+from core.planning.text_dates import DateColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +45,15 @@ class ScheduleChunk:
 
     row_id: Int64
     contact_id: Int64
-    campaign_instance_id: Int64
-    """NULL_ID where NULL."""
     parent_schedule_id: Int64
     """NULL_ID where NULL."""
-    event_date: TextColumn
-    scheduled_send_date: TextColumn
-    actual_send_datetime: TextColumn
+    event_date: DateColumn
+    scheduled_send_date: DateColumn
+    actual_send_datetime: SomeTexts
     kind: Int32
     """Index into ``kinds``."""
-    kinds: tuple[RowKind, ...]
+    kinds: tuple[tuple[RowKind, int], ...]
+    """With campaign_instance_id, NULL_ID where NULL. There may be some that no row has, and equal ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,41 @@ Nearly all of them are written alike, so a value is first held to the usual form
 are written otherwise are judged byte by byte.
 """
 
+from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
 from core.planning.calendar import day_numbers, is_leap
-from core.planning.columns import NO_DAY, Bool, Int32, TextColumn, UInt8
+from core.planning.columns import NO_DAY, Bool, Int32, SomeTexts, TextColumn, UInt8, UInt64
 from core.planning.text import byte_at, digits, heads, is_blank, lengths, strip, word_at, words_like
 
 _FIRST_YEAR: Final = 1900
 _YEARS: Final = 201
 _DATE_BYTES: Final = 10
 _MOMENT_BYTES: Final = 19
-_YEAR_BITS, _MONTH_BITS, _DAY_BITS = 8, 4, 5
+_CENTURY_BITS: Final = 16
+"""An index of a day has 7 bits of year, 4 of month and 5 of day, and above them the century."""
+_NO_CENTURY: Final = 3
+_TWENTY: Final = np.uint16(int.from_bytes(b"20", "little"))
+
+
+@dataclass(frozen=True, slots=True)
+class DateColumn:
+    """A column of dates: most are exactly ``YYYY-MM-DD``, and the few that are not are kept as they are written."""
+
+    days: Int32
+    """Day numbers of real dates that are written so, else NO_DAY."""
+    odd: SomeTexts
+    """The others that are not NULL."""
+
+    @classmethod
+    def of(cls, column: TextColumn) -> Self:
+        """Read the dates of a column of text."""
+        days = parse_exact_dates(column)
+        odd = np.flatnonzero((days == NO_DAY) & ~column.null)
+        return cls(days, SomeTexts(odd, column.take(odd)))
 
 
 @cache
@@ -29,8 +50,9 @@ def _day_table() -> Int32:
     leap_day = (month == 2) & (day == 29)
     real = (day <= _MONTH_DAYS[month]) | leap_day
     read = np.where(leap_day & ~is_leap(year), np.int32(28), day).astype(np.int32)
-    table = np.full((_YEARS, 1 << _MONTH_BITS, 1 << _DAY_BITS), NO_DAY, dtype=np.int32)
-    table[:, 1:13, 1:] = np.where(real, day_numbers(year, month, read), NO_DAY)
+    table = np.full((_NO_CENTURY + 1, 128, 16, 32), NO_DAY, dtype=np.int32)
+    century, of_century = np.divmod(np.arange(_YEARS), 100)
+    table[century, of_century, 1:13, 1:] = np.where(real, day_numbers(year, month, read), NO_DAY)
     table.flags.writeable = False
     return table.reshape(-1)
 
@@ -38,27 +60,46 @@ def _day_table() -> Int32:
 @cache
 def _real_day_table() -> Int32:
     """Return the same with real dates only."""
-    table = _day_table().reshape(_YEARS, 1 << _MONTH_BITS, 1 << _DAY_BITS).copy()
-    leap = is_leap(np.arange(_FIRST_YEAR, _FIRST_YEAR + _YEARS, dtype=np.int32))
-    table[~leap, 2, 29] = NO_DAY
+    table = _day_table().reshape(_NO_CENTURY + 1, 128, 16, 32).copy()
+    century, of_century = np.divmod(np.arange(_YEARS), 100)
+    common = ~is_leap(np.arange(_FIRST_YEAR, _FIRST_YEAR + _YEARS, dtype=np.int32))
+    table[century[common], of_century[common], 2, 29] = NO_DAY
     table.flags.writeable = False
     return table.reshape(-1)
 
 
-def _usual_dates(head: UInt8, table: Int32) -> Int32:
-    """Return the day numbers of windows that begin with ``YYYY-MM-DD``, NO_DAY for others."""
-    first, odd_first = words_like(word_at(head, 0), "0000-00-")
-    last, odd_last = words_like(word_at(head, 2), "00-00-00")
-    first = first * np.uint64(10) + (first >> np.uint64(8))  # bytes 0: the century
-    last = last * np.uint64(10) + (last >> np.uint64(8))  # bytes 0, 3 and 6: year of the century, month, day
-    byte = np.uint64(0xFF)
-    year = (first & byte) * np.uint64(100) + (last & byte) - np.uint64(_FIRST_YEAR)
-    month, day = last >> np.uint64(24) & byte, last >> np.uint64(48) & byte
-    # Any number out of its range has a bit above those of the index: one look for all of them.
-    out = (month >> np.uint64(_MONTH_BITS)) | (day >> np.uint64(_DAY_BITS)) | odd_first | odd_last
-    usual = (out == 0) & (year < _YEARS)
-    index = (year << np.uint64(_MONTH_BITS) | month) << np.uint64(_DAY_BITS) | day
-    return table[np.where(usual, index, 0).view(np.int64)]
+@cache
+def _century_table() -> UInt64:
+    """Return the part of the index that the first two digits say, by them as a little-endian number."""
+    table = np.full(1 << 16, _NO_CENTURY << _CENTURY_BITS, dtype=np.uint64)
+    for century, digits_of_it in enumerate((b"19", b"20", b"21")):
+        table[int.from_bytes(digits_of_it, "little")] = century << _CENTURY_BITS
+    table.flags.writeable = False
+    return table
+
+
+def _usual_dates(head: UInt8, table: Int32, place: int = 0) -> Int32:
+    """Return the day numbers of windows that have ``YYYY-MM-DD`` at a place, NO_DAY for others."""
+    if not len(head):
+        return np.zeros(0, dtype=np.int32)
+    century = np.ndarray((len(head),), dtype="<u2", buffer=head.data, offset=place, strides=(head.shape[1],))
+    value, odd = words_like(word_at(head, place + 2), "00-00-00")
+    value = value * np.uint64(10) + (value >> np.uint64(8))  # bytes 0, 3 and 6: year of the century, month, day
+    odd |= value & np.uint64(0x00E00000F0000000)  # a month or a day with bits above those of the index
+    index = (value & np.uint64(0x00FF0000FF0000FF)) * np.uint64(1 << 57 | 1 << 29 | 1) >> np.uint64(48)
+    if bool((century == _TWENTY).all()):
+        index += np.uint64(1 << _CENTURY_BITS)
+    else:
+        index += _century_table()[century]
+    days = table[index.view(np.int64)]
+    if bool(odd.any()):
+        days[odd != 0] = NO_DAY
+    return days
+
+
+def exact_days(head: UInt8, place: int) -> Int32:
+    """Return day numbers of windows that have a real date, written ``YYYY-MM-DD``, at a place, else NO_DAY."""
+    return _usual_dates(head, _real_day_table(), place)
 
 
 _MONTH_DAYS: Final = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.int32)

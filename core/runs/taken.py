@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.planning import digest
-from core.planning.columns import NULL_ID, Int64, TextColumn, UInt64
+from core.planning.columns import NULL_ID, Int64, SomeTexts, TextColumn, UInt64
 from core.planning.schedule import gather_schedule
 from core.planning.snapshot import RowKind, ScheduleChunk
+from core.planning.text_dates import DateColumn
 from core.runs.item_ports import StoredMail
 
 
@@ -20,11 +21,10 @@ def digest_of_taken(rows: Sequence[StoredMail]) -> UInt64:
     chunk = ScheduleChunk(
         row_id=_ids([row.row_id for row in rows]),
         contact_id=_ids([row.contact_id for row in rows]),
-        campaign_instance_id=_ids([row.instance_id for row in rows]),
         parent_schedule_id=_ids([row.parent_id for row in rows]),
-        event_date=TextColumn.of([row.event_date for row in rows]),
-        scheduled_send_date=TextColumn.of([row.scheduled_send_date for row in rows]),
-        actual_send_datetime=TextColumn.of([row.actual_send_datetime for row in rows]),
+        event_date=DateColumn.of(TextColumn.of([row.event_date for row in rows])),
+        scheduled_send_date=DateColumn.of(TextColumn.of([row.scheduled_send_date for row in rows])),
+        actual_send_datetime=SomeTexts.of(TextColumn.of([row.actual_send_datetime for row in rows])),
         kind=np.array([numbers[kind] for kind in kinds], dtype=np.int32),
         kinds=tuple(numbers),
     )
@@ -35,8 +35,8 @@ def digest_of_taken(rows: Sequence[StoredMail]) -> UInt64:
     )
 
 
-def _kind(row: StoredMail) -> RowKind:
-    return RowKind(
+def _kind(row: StoredMail) -> tuple[RowKind, int]:
+    kind = RowKind(
         row.email_type,
         row.status,
         row.skip_reason,
@@ -45,6 +45,7 @@ def _kind(row: StoredMail) -> RowKind:
         row.email_template,
         row.sms_template,
     )
+    return kind, NULL_ID if row.instance_id is None else row.instance_id
 
 
 def _ids(ids: Sequence[int | None]) -> Int64:

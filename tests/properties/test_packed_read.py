@@ -7,7 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core.planning.columns import NULL_ID
+from core.planning.calendar import to_date
+from core.planning.columns import NO_DAY, NULL_ID, SomeTexts, TextColumn
+from core.planning.text_dates import DateColumn
 from infra import packed_read
 from infra.packed_read import PackedChunk, PackedTable, packed_sql, read_chunks, rows_sql
 
@@ -17,7 +19,10 @@ TABLE = PackedTable(
     ints=("id", "n"),
     flags=("f",),
     texts=("a", "b"),
+    dates=("a", "b"),
+    rare_texts=("b",),
     kinds=("k", "p", "a2"),
+    int_kinds=("n",),
 )
 
 Value = None | int | float | str | bytes
@@ -60,11 +65,32 @@ def plain_rows(chunks: list[PackedChunk]) -> list[PlainRow]:
     found = []
     for chunk in chunks:
         for row in range(len(chunk.kind)):
-            texts = [None if t.null[row] else bytes(t.data[t.start[row] : t.end[row]]) for t in chunk.texts]
             assert all(t.start[row] <= t.end[row] for t in chunk.texts)
+            texts = [
+                *(raw(t, row) for t in chunk.texts),
+                *(date_text(d, row) for d in chunk.dates),
+                *(some_text(t, row) for t in chunk.rare_texts),
+            ]
             ints = [int(column[row]) for column in chunk.ints]
             found.append((ints, [bool(flag[row]) for flag in chunk.flags], texts, chunk.kinds[chunk.kind[row]]))
     return found
+
+
+def raw(column: TextColumn, row: int) -> bytes | None:
+    return None if column.null[row] else bytes(column.data[column.start[row] : column.end[row]])
+
+
+def some_text(column: SomeTexts, row: int) -> bytes | None:
+    """The text of a row: NULL where nothing is said of it."""
+    places = column.rows.tolist()
+    return raw(column.texts, places.index(row)) if row in places else None
+
+
+def date_text(column: DateColumn, row: int) -> bytes | None:
+    """The text that a date had: what is no exact date is kept as it was written."""
+    day = int(column.days[row])
+    assert day == NO_DAY or row not in column.odd.rows
+    return some_text(column.odd, row) if day == NO_DAY else to_date(day).isoformat().encode()
 
 
 def slow_rows(db: apsw.Connection) -> list[PlainRow]:
@@ -98,11 +124,11 @@ def test_ordinary_rows_take_the_packed_way(rows: list[Row]) -> None:
 def test_rows_read_one_by_one_mean_what_sqlite_casts(rows: list[Row]) -> None:
     db = table_of(rows)
     expected = [
-        ([key, NULL_ID if n is None else n], [bool(flag)], [a, b], (k, p, a2))
-        for key, n, flag, a, b, k, p, a2 in db.execute(
+        ([key, NULL_ID if n is None else n], [bool(flag)], [a, b, a, b, b], (k, p, a2, i))
+        for key, n, flag, a, b, k, p, a2, i in db.execute(
             "SELECT id, CAST(n AS INTEGER), COALESCE(f, 0) <> 0, CAST(CAST(a AS TEXT) AS BLOB), "
             "CAST(CAST(b AS TEXT) AS BLOB), CAST(CAST(k AS TEXT) AS BLOB), CAST(CAST(p AS TEXT) AS BLOB), "
-            "CAST(CAST(a2 AS TEXT) AS BLOB) FROM t ORDER BY id"
+            "CAST(CAST(a2 AS TEXT) AS BLOB), CAST(CAST(CAST(n AS INTEGER) AS TEXT) AS BLOB) FROM t ORDER BY id"
         )
     ]
     assert slow_rows(db) == expected
@@ -118,7 +144,7 @@ def test_a_utf16_file_reads_like_a_utf8_file(rows: list[Row]) -> None:
 def test_half_a_pair_in_a_utf16_file_stops_no_run() -> None:
     db = table_of([(1, 1, None, "a@example.com", b"\x00\xd8", "kind", None)], "UTF-16le")
     (row,) = plain_rows(list(read_chunks(db, TABLE)))
-    assert row[2] == [b"a@example.com", "\ufffd".encode()]
+    assert row[2][:2] == [b"a@example.com", "\ufffd".encode()]
     assert row[3][0] == b"kind"
 
 
@@ -126,7 +152,7 @@ def test_half_a_pair_in_a_utf16_file_stops_no_run() -> None:
 def test_a_huge_value_is_cut_after_its_white_space_and_marked(wide: str) -> None:
     db = table_of([(1, 1, None, "  \n" + wide * 70_000, " " * 70_000, None, None)])
     (row,) = plain_rows(list(read_chunks(db, TABLE)))
-    assert row[2] == [wide.encode() * 65_536 + b"\0", b"\0"]
+    assert row[2][:2] == [wide.encode() * 65_536 + b"\0", b"\0"]
 
 
 def test_a_chunk_above_the_block_bound_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,13 +93,13 @@ def test_schedule_rows_share_their_kinds(tmp_path: Path) -> None:
     (chunk,) = db.schedule_chunks()
     assert chunk.row_id.tolist() == [1, 2, 3]
     assert chunk.contact_id.tolist() == [1, 2, 2]
-    assert chunk.campaign_instance_id.tolist() == [5, NULL_ID, NULL_ID]
     assert chunk.parent_schedule_id.tolist() == [NULL_ID, NULL_ID, 2]
-    assert texts([chunk.actual_send_datetime]) == ["2024-12-18 08:31:00", None, None]
+    assert chunk.actual_send_datetime.rows.tolist() == [0]
+    assert chunk.actual_send_datetime.texts.value(0) == "2024-12-18 08:31:00"
     sent = RowKind("birthday", "sent", None, "08:30:00", 10, None, None)
     skipped = RowKind("aep", "skipped", "", "08:30:00", 30, None, None)
-    assert [chunk.kinds[code] for code in chunk.kind.tolist()] == [sent, sent, skipped]
-    assert len(chunk.kinds) == 2
+    assert [chunk.kinds[code] for code in chunk.kind.tolist()] == [(sent, 5), (sent, NULL_ID), (skipped, NULL_ID)]
+    assert len(chunk.kinds) == 3
 
 
 def test_enrolments_clicks_and_answers_are_the_ones_that_count(tmp_path: Path) -> None:  # R54, R82
@@ -225,4 +225,4 @@ def test_a_priority_that_is_no_64_bit_number_stops_no_run(tmp_path: Path, stored
         f"VALUES (1, 'birthday', '2025-04-01', '2025-03-18', {stored})",
     )
     (chunk,) = db.schedule_chunks()
-    assert [kind.priority for kind in chunk.kinds] == [NULL_ID]
+    assert [kind.priority for kind, _ in chunk.kinds] == [NULL_ID]

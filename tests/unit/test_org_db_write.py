@@ -13,7 +13,6 @@ from core.runs.errors import ErrorCode, OrgError
 from core.runs.ports import StoredRun
 from core.runs.warnings import IDENTITY_NOT_UNIQUE
 from events.types import EventKey
-from infra.bulk_write import day_text
 from tests.unit.org_samples import (
     BIRTHDAY,
     BLAST,
@@ -135,20 +134,20 @@ def test_many_rows_over_several_batches_arrive_as_they_were(tmp_path: Path, monk
     found = {}
     for chunk in db.schedule_chunks():
         for i in range(len(chunk.contact_id)):
+            row_kind, instance_id = chunk.kinds[chunk.kind[i]]
             found[int(chunk.contact_id[i])] = (
-                int(chunk.campaign_instance_id[i]),
+                instance_id,
                 int(chunk.parent_schedule_id[i]),
-                chunk.event_date.value(i),
-                chunk.scheduled_send_date.value(i),
-                chunk.kinds[chunk.kind[i]],
+                int(chunk.event_date.days[i]),
+                int(chunk.scheduled_send_date.days[i]),
+                row_kind,
             )
-    dates = day_text(np.concatenate((rows.event_day, rows.send_day)))
     assert found == {
         int(rows.contact_id[i]): (
             int(rows.campaign_instance_id[i]),
             int(rows.parent_schedule_id[i]),
-            dates[int(rows.event_day[i])],
-            dates[int(rows.send_day[i])],
+            int(rows.event_day[i]),
+            int(rows.send_day[i]),
             kinds[kind[i]],
         )
         for i in range(count)
