@@ -49,4 +49,7 @@ class WatchedBucket(MemoryBucket):
 
 
 def _size_of(file: str) -> int:
-    return Path(file).stat().st_size if Path(file).exists() else 0
+    try:
+        return Path(file).stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,5 +1,6 @@
 """The disk of a machine: a copy program that misbehaves, what a crash or an operator leaves there, and file digests."""
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
@@ -11,6 +12,7 @@ import apsw
 
 from core.runs.errors import ErrorCode, OrgError
 from infra.files import disk_errors, has_sidecar_content, remove_sidecars
+from infra.org_folder import LOCKS_FOLDER
 from infra.rsync import Rsync
 from infra.sqlite_file import read_header
 
@@ -123,8 +125,15 @@ def digest_of(content: bytes) -> str:
 
 def clone_disk(source: Path, target: Path) -> None:
     """Copy a machine's disk as it is at this moment; locks are not files that last."""
-    if source.exists():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns(".locks"))
+    if not source.exists():
+        return
+    target.mkdir()
+    for entry in os.scandir(source):
+        if entry.is_dir():
+            if entry.name != LOCKS_FOLDER:
+                clone_disk(Path(entry.path), target / entry.name)
+        else:
+            (target / entry.name).write_bytes(Path(entry.path).read_bytes())
 
 
 def leave_stale_journal(database: Path) -> bool:

@@ -71,36 +71,21 @@ def simulate(seed: int, focus: Mapping[str, Any] = NO_FOCUS) -> Report:
     report = Report(seed)
     play = Play(seed, folder, report.hit, focus)
     try:
-        with one_processor(), simulated_threads(play.scheduler), stepping_disk(play.scheduler, play.sync_fault):
+        with simulated_threads(play.scheduler), stepping_disk(play.scheduler, play.sync_fault):
             try:
                 play.run()
             finally:
                 play.scheduler.end()
     except ViolationError as found:
         report.violation, report.detail = found.what, str(found)
-        report.last_steps = tuple(play.scheduler.last_steps)
+        report.last_steps = play.scheduler.last_steps
     except Exception as error:  # noqa: BLE001 - whatever it is, the seed has to be told with it
         report.violation, report.detail = type(error).__name__, "".join(traceback.format_exception(error))
-        report.last_steps = tuple(play.scheduler.last_steps)
+        report.last_steps = play.scheduler.last_steps
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     report.digest = play.digest
     return report
-
-
-@contextmanager
-def one_processor() -> Iterator[None]:
-    """Keep the threads of a world on one processor: only one runs at a time, and handing over is a third faster so."""
-    if not hasattr(os, "sched_setaffinity"):  # not on every system
-        yield
-        return
-    allowed = os.sched_getaffinity(0)
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]
-    os.sched_setaffinity(0, {sorted(allowed)[(int(worker) + 1) % len(allowed)]})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 @contextmanager
