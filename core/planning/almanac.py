@@ -20,7 +20,8 @@ _YEARS: Final = range(1700, 2301)
 after its event, the end of a window that begins two years after, 800 days of looking for a free one, the age of 76 - stays
 inside."""
 _FIRST_DAY: Final = np.int32(day_number(date(_YEARS.start, 1, 1)))
-_CODES: Final = 13 * MONTH
+_YEAR: Final = 512
+"""More than any month and day, and a power of two: a year's row in the table of anniversaries."""
 _LEAP_DAY: Final = 2 * MONTH + 29
 
 
@@ -31,55 +32,56 @@ class _Almanac:
     month_day: Int16
     """By day number - _FIRST_DAY."""
     anniversary: Int32
-    """By (year - first year) * _CODES + month and day; NO_DAY for what is no day of any year."""
+    """By (year - first year) * _YEAR + month and day; NO_DAY for what is no day of any year."""
+    place: Int32
+    """By day number - _FIRST_DAY: where its own month and day are in ``anniversary``; 28 February is where 29 February is
+    in years that have none, so that whatever has its anniversary up to a day has no higher place in its year."""
 
 
 def year_of(days: Int32) -> Int32:
     """Return the calendar year of each day number."""
-    years: Int32 = _almanac().year[days - _FIRST_DAY].astype(np.int32)
+    years: Int32 = _almanac().year.take(days - _FIRST_DAY).astype(np.int32)
     return years
 
 
 def month_day_of(days: Int32) -> Int16:
     """Return month and day of each day number, 0 for NO_DAY."""
     dated = days != NO_DAY
-    found: Int16 = _almanac().month_day[np.where(dated, days, _FIRST_DAY) - _FIRST_DAY] * dated
+    found: Int16 = _almanac().month_day.take((days - _FIRST_DAY) * dated) * dated
     return found
 
 
 def in_year(month_day: Int16, year: Int32) -> Int32:
     """Return the anniversary of each month and day in each year."""
-    days: Int32 = _almanac().anniversary[_place(month_day, year)]
+    days: Int32 = _almanac().anniversary.take((year - np.int32(_YEARS.start)) * np.int32(_YEAR) + month_day)
     return days
 
 
 def latest_anniversary(month_day: Int16, days: Int32) -> Int32:
     """Return the last anniversary of each month and day that is not after each day."""
-    known = _almanac()
-    place = _place(month_day, known.year[days - _FIRST_DAY])
-    found = known.anniversary[place]
-    latest: Int32 = np.where(found <= days, found, known.anniversary[place - np.int32(_CODES)])
-    return latest
+    return _anniversary(month_day, days, 0)
 
 
 def following_anniversary(month_day: Int16, days: Int32) -> Int32:
     """Return the first anniversary of each month and day that is after each day."""
+    return _anniversary(month_day, days, _YEAR)
+
+
+def _anniversary(month_day: Int16, days: Int32, later: int) -> Int32:
     known = _almanac()
-    place = _place(month_day, known.year[days - _FIRST_DAY])
-    found = known.anniversary[place]
-    following: Int32 = np.where(found > days, found, known.anniversary[place + np.int32(_CODES)])
-    return following
-
-
-def _place(month_day: Int16, year: Int16 | Int32) -> Int32:
-    places: Int32 = (year.astype(np.int32) - np.int32(_YEARS.start)) * np.int32(_CODES) + month_day
-    return places
+    place = known.place.take(days - _FIRST_DAY)
+    place -= month_day
+    place &= np.int32(-_YEAR)  # the row of the year that has the latest anniversary
+    place += month_day
+    place += np.int32(later)
+    found: Int32 = known.anniversary.take(place)
+    return found
 
 
 def next_anniversaries(month_day: Int16, today: int) -> tuple[Int32, Int32]:
     """Return the first anniversary on or after ``today``, and the one a year before it (R30)."""
-    every = np.arange(_CODES, dtype=np.int16)
-    this_year = np.full(_CODES, to_date(today).year, dtype=np.int32)
+    every = np.arange(_YEAR, dtype=np.int16)
+    this_year = np.full(_YEAR, to_date(today).year, dtype=np.int32)
     year = np.where(in_year(every, this_year) >= today, this_year, this_year + np.int32(1))
     return in_year(every, year)[month_day], in_year(every, year - np.int32(1))[month_day]
 
@@ -90,7 +92,7 @@ def _almanac() -> _Almanac:
     _, month, day = civil(np.arange(day_number(date(2000, 1, 1)), day_number(date(2001, 1, 1)), dtype=np.int32))
     of_leap = (month * MONTH + day).astype(np.int16)
     of_common = of_leap[of_leap != _LEAP_DAY]
-    in_leap, in_common = (np.full(_CODES, NO_DAY, dtype=np.int32) for _ in range(2))
+    in_leap, in_common = (np.full(_YEAR, NO_DAY, dtype=np.int32) for _ in range(2))
     in_leap[of_leap] = np.arange(len(of_leap))
     in_common[of_common] = np.arange(len(of_common))
     in_common[_LEAP_DAY] = in_common[_LEAP_DAY - 1]
@@ -98,8 +100,12 @@ def _almanac() -> _Almanac:
     leap = is_leap(years)
     first = day_numbers(years, np.ones_like(years), np.ones_like(years))[:, None]
     offset = np.where(leap[:, None], in_leap, in_common)
+    year = np.repeat(years, np.where(leap, len(of_leap), len(of_common)))
+    reached_in_common = np.where(of_common == _LEAP_DAY - 1, _LEAP_DAY, of_common)
+    reached = np.concatenate([of_leap if is_long else reached_in_common for is_long in leap.tolist()])
     return _Almanac(
-        year=np.repeat(years, np.where(leap, len(of_leap), len(of_common))).astype(np.int16),
+        year=year.astype(np.int16),
         month_day=np.concatenate([of_leap if is_long else of_common for is_long in leap.tolist()]),
         anniversary=np.where(offset == NO_DAY, NO_DAY, first + offset).astype(np.int32).reshape(-1),
+        place=(year - np.int32(_YEARS.start)) * np.int32(_YEAR) + reached.astype(np.int32),
     )

@@ -1,14 +1,16 @@
 """The daily cap (R64-R67): a day far over it passes mail on to the next, never into a window, never past a deadline."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import floor
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 
 from core.planning.candidates import Frame
 from core.planning.columns import Int32, Int64, parts_of
 from core.planning.config import Config
+from core.planning.day_counts import DayCounts
 from core.planning.items import Items
 from core.planning.ordering import dense_key
 from core.planning.rules import SizeProfile
@@ -16,6 +18,7 @@ from core.planning.rules import SizeProfile
 _PARTS_PER_MILLION: Final = 10**6
 _PARTS_PER_THOUSAND: Final = 1000
 _KEY_LIMIT: Final = 2**62
+_STRETCH_DAYS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,130 +51,123 @@ def balance(frame: Frame, items: Items, fixed_days: Int32, limits: DailyCap) -> 
     ``fixed_days`` has one entry per mail that is counted but never moved: locked counting rows and follow-ups (R65).
     A day that holds what it may is only counted; the walk goes from one day that overflows to the next.
     """
-    load = _Load.of(items, fixed_days)
-    overflows = np.flatnonzero(load.own + load.fixed[: len(load.own)] > limits.threshold)
+    own = DayCounts.of(items.target, lambda part: items.reason[part] == 0)
+    first, days = own.first, len(own.counts)
+    fixed_on = np.bincount(fixed_days[fixed_days >= first] - np.int32(first), minlength=days)
+    overflows = (own.counts + fixed_on[:days] > limits.threshold).nonzero()[0].tolist()
     exceeded: list[int] = []
-    queue = _Queue(frame, items, load.first + int(overflows[0])) if len(overflows) else None
-    while queue is not None and len(overflows):
-        place = int(overflows[0])
-        while True:
-            day, fixed = load.first + place, load.fixed_on(place)
+    place, queue = 0, _Queue(frame, items)
+    for overflow in overflows:
+        while place <= overflow or len(queue):
+            place = max(place, overflow)
+            day, fixed = first + place, int(fixed_on[place]) if place < len(fixed_on) else 0
             wanted = fixed + queue.arrive(day)
             stayed = queue.settle(day, fixed, limits)
             if wanted > limits.threshold and stayed and stayed + fixed > limits.cap:
                 exceeded.append(day)
             place += 1
-            if not len(queue):
-                break
-        overflows = overflows[np.searchsorted(overflows, place) :]
     return Balanced(items, np.array(exceeded, dtype=np.int32))
-
-
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """Mails by day from a first day on: those of the plan, and those that are counted but never moved."""
-
-    first: int
-    own: Int64
-    fixed: Int64
-    """At least as long as ``own``."""
-
-    @classmethod
-    def of(cls, items: Items, fixed_days: Int32) -> Self:
-        """Count."""
-        first = int(items.target.min(initial=0))
-        own = np.zeros(int(items.target.max(initial=first)) - first + 1, dtype=np.int64)
-        for part in parts_of(len(items)):
-            counts = np.bincount(items.target[part][items.reason[part] == 0] - np.int32(first))
-            own[: len(counts)] += counts
-        fixed = np.bincount(fixed_days[fixed_days >= first] - np.int32(first), minlength=len(own))
-        return cls(first, own, fixed)
-
-    def fixed_on(self, place: int) -> int:
-        """Return the fixed mails of a day."""
-        return int(self.fixed[place]) if place < len(self.fixed) else 0
 
 
 class _Queue:
     """The mails of a day that overflows, and what it passes on: in the order in which they may stay (R66)."""
 
-    def __init__(self, frame: Frame, items: Items, first_day: int) -> None:
+    def __init__(self, frame: Frame, items: Items) -> None:
         self._frame = frame
         self._items = items
-        self._by_day = _ByDay(items, first_day)
-        self._order = _Order(items, len(frame.contacts))
-        self._rows = self._by_day.rows_of(first_day)[:0]
+        self._by_day = _ByDay(items)
+        self._rows = np.zeros(0, dtype=np.int32)
         self._key = np.zeros(0, dtype=np.int64)
         self._last = np.zeros(0, dtype=np.int32)
 
     def __len__(self) -> int:
         return len(self._rows)
 
+    @cached_property
+    def _order(self) -> "_Order":
+        return _Order(self._items, len(self._frame.contacts))
+
     def arrive(self, day: int) -> int:
         """Join the mails whose target is this day to those that were passed on; return how many there are now."""
         rows = self._by_day.rows_of(day)
         if len(rows):
-            rows = np.concatenate((self._rows, rows))
-            key = np.concatenate((self._key, self._order.key(rows[len(self._rows) :])))
-            last = np.concatenate((self._last, self._last_days(rows[len(self._rows) :])))
-            order = np.argsort(key, kind="stable")  # two ordered runs, most of the time: merged, not sorted
-            self._rows, self._key, self._last = rows[order], key[order], last[order]
+            key, last = np.empty(len(rows), dtype=np.int64), np.empty(len(rows), dtype=np.int32)
+            for part in parts_of(len(rows)):
+                items = self._items.take(rows[part])
+                key[part], last[part] = self._order.key(rows[part], items), self._last_days(items)
+            self._merge(rows, key, last)
         return len(self)
+
+    def _merge(self, rows: Int32, key: Int64, last: Int32) -> None:
+        """Sort what arrives into that part of the queue that it goes between; most goes before what waits already."""
+        front = int(self._key.searchsorted(key.max()))
+        key = np.concatenate((self._key[:front], key))
+        order = key.argsort(kind="stable")
+        rows = np.concatenate((self._rows[:front], rows)).take(order)
+        last = np.concatenate((self._last[:front], last)).take(order)
+        self._rows = np.concatenate((rows, self._rows[front:]))
+        self._key = np.concatenate((key.take(order), self._key[front:]))
+        self._last = np.concatenate((last, self._last[front:]))
 
     def settle(self, day: int, fixed: int, limits: DailyCap) -> int:
         """Let stay what R66 allows, keep the rest for the next day; return how many stayed."""
-        stays = np.ones(len(self), dtype=np.bool_)
-        if fixed + len(self) > limits.threshold:
-            movable = np.flatnonzero(self._last > day)
-            room = max(0, limits.cap - fixed - (len(self) - len(movable)))
-            stays[movable[room:]] = False
-        self._items.target[self._rows[stays]] = day
-        stayed = int(np.count_nonzero(stays))
-        self._rows, self._key, self._last = self._rows[~stays], self._key[~stays], self._last[~stays]
+        stayed = len(self)
+        if fixed + stayed > limits.threshold:
+            stuck = self._last <= day
+            bound = int(np.count_nonzero(stuck))
+            if bound:
+                order = np.concatenate((stuck.nonzero()[0], (~stuck).nonzero()[0]))
+                self._rows, self._key, self._last = self._rows[order], self._key[order], self._last[order]
+            stayed = min(stayed, max(bound, limits.cap - fixed))
+        self._items.target[self._rows[:stayed]] = day
+        self._rows, self._key, self._last = self._rows[stayed:], self._key[stayed:], self._last[stayed:]
         return stayed
 
-    def _last_days(self, rows: Int32) -> Int32:
+    def _last_days(self, items: Items) -> Int32:
         """Return the last day to which each item can be carried, day by day: its deadline, or the eve of a window."""
-        part = self._items.take(rows)
-        last = part.deadline
-        bound = np.flatnonzero(part.respects_windows)
+        last = items.deadline
         # No standing item that respects windows lies in one (R46), so what keeps it is the next one's first day.
-        free_until = self._frame.windows.free_until(part.contact[bound], part.target[bound])
-        last[bound] = np.minimum(last[bound], free_until)
-        return last
+        free_until = self._frame.windows.free_until(items.contact, items.target)
+        return np.minimum(last, free_until, out=last, where=items.respects_windows)
 
 
 class _ByDay:
-    """Finds the standing items of a day, of any day from a first one on."""
+    """Finds the standing items of one day after another: a stretch of days at a time, since few days overflow."""
 
-    def __init__(self, items: Items, first_day: int) -> None:
-        rows = [part.start + _standing_from(items, part, first_day) for part in parts_of(len(items))]
-        self._rows = np.concatenate(rows)
-        offset = items.target[self._rows] - np.int32(first_day)
-        days = offset.astype(np.uint16) if int(offset.max(initial=0)) < 2**16 else offset  # 16 bits sort in linear time
-        order = np.argsort(days, kind="stable")
-        self._first_day = first_day
-        self._rows = self._rows[order]
-        self._ends = np.cumsum(np.bincount(offset))
+    def __init__(self, items: Items) -> None:
+        self._items = items
+        self._rows = np.zeros(0, dtype=np.int32)
+        self._first_day = 0
+        self._ends: list[int] = []
 
     def rows_of(self, day: int) -> Int32:
-        """Return the items whose target was this day when the walk began."""
+        """Return the items whose target is this day; no item that was passed on has reached it yet."""
+        if not self._first_day <= day < self._first_day + len(self._ends):
+            self._gather(day)
         place = day - self._first_day
-        if place >= len(self._ends):
-            return self._rows[:0]
         return self._rows[self._ends[place - 1] if place else 0 : self._ends[place]]
 
-
-def _standing_from(items: Items, part: slice, first_day: int) -> Int32:
-    found: Int32 = np.flatnonzero((items.reason[part] == 0) & (items.target[part] >= first_day)).astype(np.int32)
-    return found
+    def _gather(self, first_day: int) -> None:
+        target, reason = self._items.target, self._items.reason
+        last_day = first_day + _STRETCH_DAYS - 1
+        parts: list[Int32] = [
+            ((reason[part] == 0) & (target[part] >= first_day) & (target[part] <= last_day))
+            .nonzero()[0]
+            .astype(np.int32)
+            + np.int32(part.start)
+            for part in parts_of(len(self._items))
+        ]
+        rows = np.concatenate(parts)
+        day = (target.take(rows) - np.int32(first_day)).astype(np.uint8)  # short numbers are sorted in linear time
+        self._rows = rows.take(day.argsort(kind="stable"))
+        self._first_day = first_day
+        self._ends = np.bincount(day, minlength=_STRETCH_DAYS).cumsum().tolist()
 
 
 class _Order:
     """Keys of items that order by (priority, ideal, contact_id, type code, instance id, event) (R66)."""
 
     def __init__(self, items: Items, contact_count: int) -> None:
-        self._items = items
         sources = items.sources
         # Of one source, contact and ideal date there is one item, so the event never decides. The row number of a
         # contact orders like its id.
@@ -186,16 +182,16 @@ class _Order:
         if len(places) ** 2 * self._ideals * self._contacts >= _KEY_LIMIT:
             self._ranks = dense_key((items.priority, items.ideal, items.contact, self._place[items.source]))
 
-    def key(self, rows: Int32) -> Int64:
-        """Return the keys of some items, comparable with those of any others."""
+    def key(self, rows: Int32, items: Items) -> Int64:
+        """Return the keys of some items, found in some rows, comparable with those of any others."""
         if self._ranks is not None:
             return self._ranks[rows]
-        part = self._items.take(rows)
-        key = self._priority[part.source]
+        key = self._priority.take(items.source)
         for factor, column in (
-            (self._ideals, part.ideal - np.int32(self._first_ideal)),
-            (self._contacts, part.contact),
-            (len(self._place), self._place[part.source]),
+            (self._ideals, items.ideal - np.int32(self._first_ideal)),
+            (self._contacts, items.contact),
+            (len(self._place), self._place.take(items.source)),
         ):
-            key = key * factor + column
+            key *= factor
+            key += column
         return key

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -14,8 +16,11 @@ from core.planning.contacts import Contacts
 from core.planning.exclusion import Windows
 from core.planning.handled import EventIndex
 from core.planning.items import Items, Source, make_items
+from core.planning.kinds import KindTable
 from core.planning.ledger import Ledger
+from core.planning.places import ContactPlaces
 from core.planning.reasons import Reason, has_window_end
+from core.planning.recent import RecentMail
 from core.planning.rules import AEP, EMAIL_TYPES, UNKNOWN_STATE
 
 
@@ -24,11 +29,16 @@ class Frame:
     """What every step needs: the org's contacts, rules and date. Nothing here changes during a plan."""
 
     contacts: Contacts
+    places: ContactPlaces
+    """Of the contacts."""
+    kinds: KindTable
+    """Of the stored rows."""
     windows: Windows
     config: Config
     today: int
     handled: Mapping[str, EventIndex]
     """By email type: locked rows of that type (R33)."""
+    recent: RecentMail
 
     @property
     def last_ideal(self) -> int | None:
@@ -44,7 +54,7 @@ class Frame:
         """Whether underwriting bars each contact from all mail but AEP (R34)."""
         if not self.config.exclude_failed_underwriting_global:
             return np.zeros(len(contact), dtype=np.bool_)
-        return self.contacts.failed_underwriting[contact]
+        return self.contacts.failed_underwriting.take(contact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,43 +80,62 @@ def occurrences(frame: Frame, *, aep_superseded: bool, part: slice = EVERYBODY) 
 
     ``part`` says which rows of the contacts to look at: a plan goes part by part, so that these columns stay small.
     """
-    contacts = frame.contacts
+    contacts, config = frame.contacts, frame.config
     first = part.start or 0
     reachable = contacts.schedulable[part] & (contacts.state[part] != UNKNOWN_STATE)
-    born = np.flatnonzero(reachable & (contacts.birth_day[part] != NO_DAY)) + first
-    insured = np.flatnonzero(reachable & (contacts.effective_day[part] != NO_DAY)) + first
-    found = [_birthdays(frame, born), _effective_dates(frame, insured)]
-    if frame.config.aep_enabled and not aep_superseded:
-        found.append(_aep(frame, np.flatnonzero(reachable) + first))
+    found = []
+    for email_type, dates, months, days_before in (
+        ("birthday", contacts.birth_day[part], None, config.birthday_days_before),
+        (
+            "effective_date",
+            contacts.effective_day[part],
+            config.effective_date_first_email_months,
+            config.effective_date_days_before,
+        ),
+    ):
+        rows = (reachable & (dates != NO_DAY)).nonzero()[0]
+        place = dates.take(rows).astype(np.intp)
+        place -= _FIRST_DAY
+        known = _anniversaries(frame.today, months)
+        found.append(
+            Occurrences(
+                email_type=email_type,
+                contact=rows + first,
+                event=known.event.take(place),
+                previous=known.previous.take(place),
+                eligible=known.eligible.take(place),
+                previous_eligible=known.previous_eligible.take(place),
+                source=_until_the_day_before(frame, email_type, days_before),
+            )
+        )
+    if config.aep_enabled and not aep_superseded:
+        found.append(_aep(frame, reachable.nonzero()[0] + first))
     return found
 
 
-def _birthdays(frame: Frame, contact: Int64) -> Occurrences:
-    born = frame.contacts.birth_day[contact]
-    event, previous = next_anniversaries(month_day_of(born), frame.today)
-    return Occurrences(
-        email_type="birthday",
-        contact=contact,
-        event=event,
-        previous=previous,
-        eligible=event > born,
-        previous_eligible=previous > born,
-        source=_until_the_day_before(frame, "birthday", frame.config.birthday_days_before),
-    )
+_FIRST_DAY: Final = day_number(date(1900, 1, 1))
+_LAST_DAY: Final = day_number(date(2100, 12, 31))
 
 
-def _effective_dates(frame: Frame, contact: Int64) -> Occurrences:
-    start = frame.contacts.effective_day[contact]
-    event, previous = next_anniversaries(month_day_of(start), frame.today)
-    return Occurrences(
-        email_type="effective_date",
-        contact=contact,
-        event=event,
-        previous=previous,
-        eligible=_old_enough(start, event, frame.config),
-        previous_eligible=_old_enough(start, previous, frame.config),
-        source=_until_the_day_before(frame, "effective_date", frame.config.effective_date_days_before),
-    )
+@dataclass(frozen=True, slots=True)
+class _Anniversaries:
+    """The anniversaries of every date that there is (R21), from _FIRST_DAY on: looked up for each contact."""
+
+    event: Int32
+    previous: Int32
+    eligible: Bool
+    previous_eligible: Bool
+
+
+@lru_cache(maxsize=8)
+def _anniversaries(today: int, first_months: int | None) -> _Anniversaries:
+    """Work out the anniversaries on a date; ``first_months`` are None for birthdays, and for policies those of R32."""
+    days = np.arange(_FIRST_DAY, _LAST_DAY + 1, dtype=np.int32)
+    event, previous = next_anniversaries(month_day_of(days), today)
+    if first_months is None:
+        return _Anniversaries(event, previous, event > days, previous > days)  # R31
+    old = (_old_enough(days, anniversary, first_months) for anniversary in (event, previous))
+    return _Anniversaries(event, previous, *old)
 
 
 def _until_the_day_before(frame: Frame, email_type: str, days_before: int) -> Source:
@@ -117,9 +146,9 @@ def _until_the_day_before(frame: Frame, email_type: str, days_before: int) -> So
     )
 
 
-def _old_enough(start: Int32, event: Int32, config: Config) -> Bool:
+def _old_enough(start: Int32, event: Int32, first_months: int) -> Bool:
     months = 12 * (year_of(event) - year_of(start))
-    enough: Bool = (months >= config.effective_date_first_email_months) & (event >= start)  # R32
+    enough: Bool = (months >= first_months) & (event >= start)  # R32
     return enough
 
 
@@ -150,24 +179,22 @@ def _aep_day(config: Config, year: int) -> int:
 
 def candidates(frame: Frame, found: Occurrences, ledger: Ledger) -> Items:
     """Turn current occurrences into items with their skip checks at the ideal date (R33, R36); counts what is not due."""
-    ideal = found.event - np.int32(found.source.days_before)
-    handled = frame.handled[found.email_type].handles(found.contact, found.event)
-    beyond = frame.beyond_lookahead(ideal)
-    due = found.eligible & ~handled & ~beyond
-    ledger.consider(found.email_type, len(found.contact))
-    ledger.leave("not_eligible", ~found.eligible)
-    ledger.leave("handled", found.eligible & handled)
-    ledger.leave("beyond_lookahead", found.eligible & ~handled & beyond)
-    items = make_items(found.contact[due], ideal[due], found.source)
-    return items.with_reason(_reasons_at_ideal(frame, items))
+    handled = frame.handled[found.email_type]
+    contact, event = found.contact, found.event
+    ledger.consider(found.email_type, len(contact))
+    contact, event = ledger.without("not_eligible", ~found.eligible, contact, event)
+    contact, event = ledger.without("handled", handled.handles(contact, event), contact, event)
+    ideal = event - np.int32(found.source.days_before)
+    if frame.last_ideal is not None:
+        contact, ideal = ledger.without("beyond_lookahead", frame.beyond_lookahead(ideal), contact, ideal)
+    return make_items(contact, ideal, found.source, _reasons_at_ideal(frame, contact, ideal, found.source))
 
 
-def _reasons_at_ideal(frame: Frame, items: Items) -> Int16:
+def _reasons_at_ideal(frame: Frame, contact: Int64, ideal: Int32, source: Source) -> Int16:
     """R36: underwriting first (AEP is exempt, R34), then the exclusion at the ideal date (R40)."""
-    reason = frame.windows.check(items.contact, items.ideal)
-    if frame.config.exclude_failed_underwriting_global:
-        barred = frame.barred_globally(items.contact) & (items.type_code != AEP)
-        reason[barred] = Reason.FAILED_UNDERWRITING__GLOBAL
+    reason = frame.windows.check(contact, ideal)
+    if source.type_code != AEP and frame.config.exclude_failed_underwriting_global:
+        reason[frame.barred_globally(contact)] = Reason.FAILED_UNDERWRITING__GLOBAL
     return reason
 
 
@@ -182,10 +209,12 @@ class Excluded:
 
 def previous_excluded(frame: Frame, found: Occurrences) -> Excluded:
     """Return the previous occurrences that a window kept from going out and nobody sent since (R51b)."""
-    rows = np.flatnonzero(found.previous_eligible)
-    contact, checked = found.contact[rows], found.previous[rows] - np.int32(found.source.days_before)
-    met = np.flatnonzero(has_window_end(frame.windows.check(contact, checked)))
-    contact, checked, previous = contact[met], checked[met], found.previous[rows[met]]
-    owed = ~frame.handled[found.email_type].handles(contact, previous)
-    owed &= ~frame.barred_globally(contact)
-    return Excluded(contact[owed].astype(np.int32), checked[owed])
+    contact, previous = found.contact, found.previous
+    if not bool(found.previous_eligible.all()):
+        rows = found.previous_eligible.nonzero()[0]
+        contact, previous = contact.take(rows), previous.take(rows)
+    checked = previous - np.int32(found.source.days_before)
+    met = has_window_end(frame.windows.check(contact, checked)).nonzero()[0]
+    contact, previous = contact.take(met), previous.take(met)
+    owed = ~(frame.handled[found.email_type].handles(contact, previous) | frame.barred_globally(contact))
+    return Excluded(contact[owed].astype(np.int32), checked.take(met)[owed])

@@ -10,9 +10,9 @@ from core.planning.explain_items import exclusion
 from core.planning.explain_subject import Draft, RowKey, Subject, stored_mails
 from core.planning.explain_words import find, skip_code
 from core.planning.explanation import Finding
-from core.planning.followups import FOLLOWUP_TYPES, Behaviour, can_be_parent, gather_behaviour, plan_followups
+from core.planning.followups import FOLLOWUP_TYPES, Behaviour, gather_behaviour, plan_followups
 from core.planning.reasons import reason_text
-from core.planning.schedule import is_followup, null_to_zero
+from core.planning.schedule import null_to_zero
 from core.planning.schedule_rows import ScheduleRows
 
 NO_FOLLOWUP: Final = "followup"
@@ -27,7 +27,7 @@ def followup_draft(subject: Subject) -> Draft:
     """Return the contact's follow-up, or why there is none; the contact is schedulable."""
     snapshot, frame = subject.snapshot, subject.frame
     behaviour = gather_behaviour(frame, snapshot.clicks, snapshot.answers)
-    planned = plan_followups(frame, snapshot.schedule, snapshot.book, behaviour)
+    planned = plan_followups(frame, snapshot.book, behaviour)
     if not len(planned):
         return Draft(RowKey(NO_FOLLOWUP, 0, 0, NO_DAY), None, None, (_absence(subject),))
     locked = snapshot.schedule.locked
@@ -74,8 +74,8 @@ def _absence(subject: Subject) -> Finding:
         return find("followups_off")
     locked = schedule.locked
     recent = locked.send_day >= oldest
-    followed = locked.take(recent & schedule.kinds_where(is_followup)[locked.kind])
-    sent = locked.take(recent & (locked.send_day <= frame.today) & schedule.kinds_where(can_be_parent)[locked.kind])
+    followed = locked.take(recent & frame.kinds.followup[locked.kind])
+    sent = locked.take(recent & (locked.send_day <= frame.today) & frame.kinds.parent[locked.kind])
     if len(followed):
         return find("followed_already", mails=stored_mails(followed, schedule))
     if len(sent):

@@ -95,11 +95,12 @@ def _smoothed(subject: Subject, key: ItemKey) -> Iterator[Finding]:
     state = subject.trace.after(subject.row, "smoothed").get(key)
     if state is None or key.type_code != EFFECTIVE_DATE:
         return
-    org, config = subject.org_schedule, subject.frame.config
+    config = subject.frame.config
+    sent_events = sent_effective_dates(subject.org_schedule, subject.frame.kinds, subject.frame.today)
     profile = config.profile(subject.plan.contact_count)
     limit = cluster_limit(profile, subject.plan.limits.cap)
     ideal = np.array([state.ideal], dtype=np.int32)
-    size = subject.trace.cluster_size(state.ideal) + int(sent_on(sent_effective_dates(org), ideal, config)[0])
+    size = subject.trace.cluster_size(state.ideal) + int(sent_on(sent_events, ideal, config)[0])
     if size <= limit:
         return
     event, contact = np.array([key.event], dtype=np.int32), np.array([subject.contact_id], dtype=np.int64)

@@ -40,7 +40,7 @@ def first_free(frame: Frame, day: int) -> int | None:
 def spans(frame: Frame, first_year: int, last_year: int) -> list[Span]:
     """Return the contact's windows of some years; none where the anchor is missing or the state has no window."""
     windows = frame.windows
-    if not int(windows.anchor[0]):
+    if int(windows.anchor[0]) <= 0:
         return []
     years = np.arange(first_year, last_year + 1, dtype=np.int32)
     days = in_year(np.full(len(years), windows.anchor[0], dtype=np.int16), years)

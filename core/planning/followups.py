@@ -11,17 +11,10 @@ from core.planning.campaigns import CampaignBook
 from core.planning.candidates import Frame
 from core.planning.columns import NO_DAY, Bool, Int8, Int16, Int32, Int64, TextColumn
 from core.planning.reasons import Reason
-from core.planning.rules import (
-    AEP_CAMPAIGN_TYPE,
-    CAMPAIGN,
-    CAMPAIGN_PREFIX,
-    EMAIL_TYPES,
-    SENT_STATUSES,
-    UNKNOWN_STATE,
-)
-from core.planning.schedule import Schedule, is_followup, null_to_zero
+from core.planning.rules import CAMPAIGN, UNKNOWN_STATE
+from core.planning.schedule import null_to_zero
 from core.planning.schedule_rows import ScheduleRows
-from core.planning.snapshot import AnswerChunk, ClickChunk, RowKind
+from core.planning.snapshot import AnswerChunk, ClickChunk
 from core.planning.text_dates import parse_moments
 
 FOLLOWUP_TYPES: Final = (
@@ -40,7 +33,7 @@ _DAY_SECONDS: Final = 86_400
 class Followups:
     """Planned follow-ups as columns; ``reason`` 0 means that the mail stands."""
 
-    contact: Int64
+    contact: Int32
     """Row number in Contacts."""
     parent_row_id: Int64
     instance_id: Int64
@@ -63,9 +56,9 @@ class Followups:
 class Behaviour:
     """Clicks and answers of contacts that may get a follow-up; moments are seconds since 1970, naive local (R82)."""
 
-    clicked_contact: Int64
+    clicked_contact: Int32
     clicked_moment: Int64
-    answered_contact: Int64
+    answered_contact: Int32
     answered_moment: Int64
     answer_id: Int64
     has_conditions: Bool
@@ -73,39 +66,36 @@ class Behaviour:
 
 def gather_behaviour(frame: Frame, clicks: Iterable[ClickChunk], answers: Iterable[AnswerChunk]) -> Behaviour:
     """Judge clicks and answers of known contacts; those whose time cannot be read are ignored (R82)."""
-    none = np.zeros(0, dtype=np.int64)
-    clicked: list[tuple[Int64, Int64]] = [(none, none)]
+    no_contact, none = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64)
+    clicked: list[tuple[Int32, Int64]] = [(no_contact, none)]
     for chunk in clicks:
         contact, moment, known = _moments(frame, chunk.contact_id, chunk.clicked_at)
         clicked.append((contact[known], moment[known]))
-    answered: list[tuple[Int64, Int64, Int64, Bool]] = [(none, none, none, none.astype(np.bool_))]
-    cache: dict[str | None, bool] = {}
+    answered: list[tuple[Int32, Int64, Int64, Bool]] = [(no_contact, none, none, none.astype(np.bool_))]
+    cache: dict[bytes, bool] = {}
     for answer in answers:
         contact, moment, known = _moments(frame, answer.contact_id, answer.created_at)
         conditions = _conditions(answer.metadata.take(known), cache)
         answered.append((contact[known], moment[known], answer.event_id[known], conditions))
     return Behaviour(
-        clicked_contact=np.concatenate([c for c, _ in clicked]),
-        clicked_moment=np.concatenate([m for _, m in clicked]),
-        answered_contact=np.concatenate([c for c, _, _, _ in answered]),
-        answered_moment=np.concatenate([m for _, m, _, _ in answered]),
-        answer_id=np.concatenate([i for _, _, i, _ in answered]),
-        has_conditions=np.concatenate([yes for _, _, _, yes in answered]),
+        *(np.concatenate(column) for column in zip(*clicked, strict=True)),
+        *(np.concatenate(column) for column in zip(*answered, strict=True)),
     )
 
 
-def _moments(frame: Frame, contact_id: Int64, time: TextColumn) -> tuple[Int64, Int64, Bool]:
-    contact = frame.contacts.index_of(contact_id)
+def _moments(frame: Frame, contact_id: Int64, time: TextColumn) -> tuple[Int32, Int64, Bool]:
+    contact = frame.places.of(contact_id)
     day, second = parse_moments(time)
     return contact, day.astype(np.int64) * _DAY_SECONDS + second, (contact >= 0) & (day != NO_DAY)
 
 
-def _conditions(metadata: TextColumn, cache: dict[str | None, bool]) -> Bool:
-    out = np.zeros(len(metadata), dtype=np.bool_)
-    for row in range(len(metadata)):  # one answer per questionnaire; equal answers are read once
-        text = metadata.value(row)
+def _conditions(metadata: TextColumn, cache: dict[bytes, bool]) -> Bool:
+    """Judge answers, equal ones once; NULL says as little as nothing."""
+    data, out = metadata.data.data, np.zeros(len(metadata), dtype=np.bool_)
+    for row, (start, end) in enumerate(zip(metadata.start.tolist(), metadata.end.tolist(), strict=True)):
+        text = bytes(data[start:end])
         if text not in cache:
-            cache[text] = answered_yes(text)
+            cache[text] = answered_yes(text.decode("utf-8", "replace"))
         out[row] = cache[text]
     return out
 
@@ -130,15 +120,21 @@ def answered_yes(metadata: str | None) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Parents:
     rows: ScheduleRows
-    contact: Int64
+    contact: Int32
     type_code: Int8
     priority: Int64
     is_aep: Bool
 
+    def take(self, rows: Int64) -> "_Parents":
+        return _Parents(
+            self.rows.take(rows), self.contact.take(rows), self.type_code.take(rows), self.priority.take(rows),
+            self.is_aep.take(rows),
+        )  # fmt: skip
 
-def plan_followups(frame: Frame, schedule: Schedule, book: CampaignBook, behaviour: Behaviour) -> Followups:
+
+def plan_followups(frame: Frame, book: CampaignBook, behaviour: Behaviour) -> Followups:
     """Plan one follow-up per contact with a sent mail in the lookback and no follow-up yet (R80-R86)."""
-    parents = _one_per_contact(_parents(frame, schedule, book))
+    parents = _one_per_contact(_parents(frame, book))
     rows, contact = parents.rows, parents.contact
     undelayed = rows.send_day + np.int32(frame.config.followup_delay_days)
     target = np.maximum(np.int32(frame.today), undelayed)
@@ -150,44 +146,33 @@ def plan_followups(frame: Frame, schedule: Schedule, book: CampaignBook, behavio
         event=rows.event_day,
         undelayed=undelayed,
         target=target,
-        kind=_kinds(len(frame.contacts), contact, sent, behaviour),
+        kind=_kinds(contact, sent, behaviour),
         priority=parents.priority,
         reason=_reasons(frame, contact, target, parents.is_aep),
     )
 
 
-def _parents(frame: Frame, schedule: Schedule, book: CampaignBook) -> _Parents:
-    locked, kinds = schedule.locked, schedule.kinds
-    oldest = frame.today - frame.config.followup_lookback_days
-    contact = frame.contacts.index_of(locked.contact_id)
-    usable = schedule.kinds_where(can_be_parent)[locked.kind] & (contact >= 0) & (locked.event_day != NO_DAY)
-    usable &= (locked.send_day >= oldest) & (locked.send_day <= frame.today)
-    if not frame.config.enable_followups:
-        usable &= False
-    rows = np.flatnonzero(usable)
-    rows = rows[frame.contacts.schedulable[contact[rows]]]
-    is_campaign = schedule.kinds_where(lambda k: k.email_type.startswith(CAMPAIGN_PREFIX))
+def _parents(frame: Frame, book: CampaignBook) -> _Parents:
+    """Return every mail that can be followed, of contacts in no order (R80, R81)."""
+    kinds, rows, contact = frame.kinds, frame.recent.rows, frame.recent.contact
+    known = (contact >= 0) & (rows.send_day >= frame.today - frame.config.followup_lookback_days)
+    usable = known & kinds.parent.take(rows.kind) & (rows.event_day != NO_DAY) & (rows.send_day <= frame.today)
+    found = usable.nonzero()[0] if frame.config.enable_followups else np.zeros(0, dtype=np.int64)
+    writable = frame.contacts.schedulable.copy()
+    writable[contact[known & kinds.followup.take(rows.kind)]] = False  # R81: any status
+    found = found[writable.take(contact.take(found))]
     enabled = np.array([i for i, on in book.followup_settings.items() if on], dtype=np.int64)
-    rows = rows[~is_campaign[locked.kind[rows]] | np.isin(locked.instance_id[rows], enabled)]
-    followed = contact[
-        schedule.kinds_where(is_followup)[locked.kind] & (contact >= 0) & (locked.send_day >= oldest)
-    ]  # R81: any status
-    rows = rows[~np.isin(contact[rows], followed)]
-    kind = locked.kind[rows]
-    codes = np.array([_type_code(k.email_type) for k in kinds] or [0], dtype=np.int8)
-    priorities = np.array([k.priority for k in kinds] or [0], dtype=np.int64)
-    aep = schedule.kinds_where(lambda k: k.email_type in {"aep", CAMPAIGN_PREFIX + AEP_CAMPAIGN_TYPE})
-    return _Parents(locked.take(rows), contact[rows], codes[kind], priorities[kind], aep[kind])
-
-
-def can_be_parent(kind: RowKind) -> bool:
-    """Whether a follow-up can follow rows of a kind (R80)."""
-    known = kind.email_type in EMAIL_TYPES or kind.email_type.startswith(CAMPAIGN_PREFIX)
-    return known and kind.status in SENT_STATUSES
-
-
-def _type_code(email_type: str) -> int:
-    return EMAIL_TYPES[email_type].code if email_type in EMAIL_TYPES else CAMPAIGN
+    unwanted = (kinds.type_code.take(rows.kind.take(found)) == CAMPAIGN).nonzero()[0]
+    unwanted = unwanted[np.isin(rows.instance_id.take(found.take(unwanted)), enabled, invert=True)]
+    found = np.delete(found, unwanted)
+    kind = rows.kind.take(found)
+    return _Parents(
+        rows.take(found),
+        contact.take(found),
+        kinds.type_code.take(kind),
+        kinds.priority.take(kind),
+        kinds.aep.take(kind),
+    )
 
 
 def _one_per_contact(parents: _Parents) -> _Parents:
@@ -199,35 +184,38 @@ def _one_per_contact(parents: _Parents) -> _Parents:
             -rows.send_day, parents.contact,
         )
     )  # fmt: skip
-    contact = parents.contact[order]
-    order = order[np.concatenate(([True], contact[1:] != contact[:-1]))] if len(order) else order
-    return _Parents(
-        rows.take(order), parents.contact[order], parents.type_code[order], parents.priority[order],
-        parents.is_aep[order],
-    )  # fmt: skip
+    contact = parents.contact.take(order)
+    is_first = np.ones(len(order), dtype=np.bool_)
+    np.not_equal(contact[1:], contact[:-1], out=is_first[1:])
+    return parents.take(order[is_first])
 
 
-def _kinds(contact_count: int, contact: Int64, sent: Int64, behaviour: Behaviour) -> Int8:
-    """Return which follow-up each contact gets, by what happened at or after the parent's send moment (R82)."""
-    since = np.full(contact_count, np.iinfo(np.int64).max, dtype=np.int64)
-    since[contact] = sent
-    kind = np.full(contact_count, _COLD, dtype=np.int8)
-    clicked = behaviour.clicked_moment >= since[behaviour.clicked_contact]
-    kind[behaviour.clicked_contact[clicked]] = _CLICKED
-    rows = np.flatnonzero(behaviour.answered_moment >= since[behaviour.answered_contact])
+def _kinds(contact: Int32, sent: Int64, behaviour: Behaviour) -> Int8:
+    """Return which follow-up each contact, ascending, gets by what happened at or after the parent's send moment (R82)."""
+    kind = np.full(len(contact), _COLD, dtype=np.int8)
+    rows, place = _since(contact, sent, behaviour.clicked_contact, behaviour.clicked_moment)
+    kind[place] = _CLICKED
+    rows, place = _since(contact, sent, behaviour.answered_contact, behaviour.answered_moment)
     # Ascending, so that the latest answer (by time, then id) is assigned last and stands.
-    rows = rows[np.lexsort((behaviour.answer_id[rows], behaviour.answered_moment[rows]))]
-    last = np.full(contact_count, -1, dtype=np.int64)
-    np.maximum.at(last, behaviour.answered_contact[rows], np.arange(len(rows)))
-    answered = np.flatnonzero(last >= 0)
-    yes = behaviour.has_conditions[rows[last[answered]]]
-    kind[answered] = np.where(yes, _ANSWERED_YES, _ANSWERED_NO)
-    return kind[contact]
+    order = np.lexsort((behaviour.answer_id.take(rows), behaviour.answered_moment.take(rows)))
+    yes = behaviour.has_conditions.take(rows.take(order))
+    kind[place.take(order)] = np.where(yes, np.int8(_ANSWERED_YES), np.int8(_ANSWERED_NO))
+    return kind
 
 
-def _reasons(frame: Frame, contact: Int64, target: Int32, is_aep: Bool) -> Int16:
+def _since(contact: Int32, sent: Int64, acting: Int32, moment: Int64) -> tuple[Int64, Int64]:
+    """Return which acts of contacts happened since their parents were sent, and the places of those contacts."""
+    if not len(contact) or not len(acting):
+        none = np.zeros(0, dtype=np.int64)
+        return none, none
+    place = np.minimum(contact.searchsorted(acting), len(contact) - 1)
+    rows = ((contact.take(place) == acting) & (moment >= sent.take(place))).nonzero()[0]
+    return rows, place.take(rows)
+
+
+def _reasons(frame: Frame, contact: Int32, target: Int32, is_aep: Bool) -> Int16:
     """R84, the first that applies; windows are respected whatever the parent's campaign says."""
     reason = frame.windows.check(contact, target)
-    reason[frame.contacts.state[contact] == UNKNOWN_STATE] = Reason.STATE_UNKNOWN
+    reason[frame.contacts.state.take(contact) == UNKNOWN_STATE] = Reason.STATE_UNKNOWN
     reason[frame.barred_globally(contact) & ~is_aep] = Reason.FAILED_UNDERWRITING__GLOBAL
     return reason

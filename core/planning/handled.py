@@ -1,17 +1,19 @@
 """Which occurrences the sender already has in hand (R33, R57): lookups of locked rows by contact and event."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
-from core.planning.columns import NO_DAY, Bool, Int32, Int64
-from core.planning.contacts import Contacts
-from core.planning.ordering import pair_key
+from core.planning.columns import Bool, Int16, Int32, Int64, parts_of
+from core.planning.kinds import KindTable
+from core.planning.ordering import contact_of, day_of, pair_key
+from core.planning.places import ContactPlaces
 from core.planning.rules import EMAIL_TYPES, HANDLED_DISTANCE_DAYS
-from core.planning.schedule import Schedule
+from core.planning.schedule_rows import StoredRows
 
-_YEAR_DAYS_MAX = 366
+_YEAR_DAYS_MAX: Final = 366
+_NO_KEYS: Final = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,52 +21,60 @@ class EventIndex:
     """Sorted (contact, event) pairs of some locked rows; answers questions about many candidates at once."""
 
     keys: Int64
-    has_any: Bool
-    """By contact: whether any pair is about it. Most are not, and need no search."""
+    latest: Int32 | Int16
+    """By contact: the last event, in days after the one before ``first``; 0 for none. Most candidates are about a later
+    one by far, and need no search."""
+    first: int
 
     @classmethod
-    def of(cls, contact: Int64, event: Int32, contact_count: int) -> Self:
-        """Index events of contacts; rows of nobody (-1) and events that are no date are left out."""
-        usable = np.flatnonzero((contact >= 0) & (event != NO_DAY))
-        contact = contact[usable]
-        has_any = np.zeros(contact_count, dtype=np.bool_)
-        has_any[contact] = True
-        return cls(np.sort(pair_key(contact, event[usable])), has_any)
+    def of(cls, keys: Int64, contact_count: int) -> Self:
+        """Index pair keys (pair_key)."""
+        keys = np.sort(keys, kind="stable")  # rows are in the order of their contacts, nearly: there is little to sort
+        event = day_of(keys)
+        first = int(event.min(initial=0))
+        short = int(event.max(initial=first)) - first < np.iinfo(np.int16).max
+        latest: Int32 | Int16 = (
+            np.zeros(contact_count, dtype=np.int16) if short else np.zeros(contact_count, dtype=np.int32)
+        )
+        latest[contact_of(keys)] = event - np.int32(first - 1)  # of several the last one is assigned last
+        return cls(keys, latest, first)
 
     def has_within(self, contact: Int64 | Int32, event: Int32, distance_days: int) -> Bool:
         """Whether a row of the contact has an event nearer than ``distance_days`` to each event."""
-        inside = self.has_any[contact]
-        rows = np.flatnonzero(inside)
+        if not len(self.keys):
+            return np.zeros(len(contact), dtype=np.bool_)
+        latest = self.latest.take(contact)
+        near: Bool = (event - latest < self.first - 1 + distance_days) & (latest != 0)
+        rows = near.nonzero()[0]
         if len(rows):
-            contact, event = contact[rows], event[rows]
-            first = np.searchsorted(self.keys, pair_key(contact, event - np.int32(distance_days - 1)))
-            found = self.keys[np.minimum(first, len(self.keys) - 1)]
+            contact, event = contact.take(rows), event.take(rows)
+            found = self.keys.searchsorted(pair_key(contact, event - np.int32(distance_days - 1)))
             last = pair_key(contact, event + np.int32(distance_days - 1))
-            inside[rows] = (first < len(self.keys)) & (found <= last)
-        return inside
+            near[rows] = self.keys.take(found) <= last  # something is found: the contact's latest event at the latest
+        return near
 
     def handles(self, contact: Int64 | Int32, event: Int32) -> Bool:
         """Whether each occurrence is handled: a locked row with an event less than 180 days away (R33)."""
         return self.has_within(contact, event, HANDLED_DISTANCE_DAYS)
 
 
-def handled_events(schedule: Schedule, contacts: Contacts, first_event: int) -> dict[str, EventIndex]:
+def handled_events(
+    locked: StoredRows, kinds: KindTable, places: ContactPlaces, contact_count: int, first_event: int
+) -> dict[str, EventIndex]:
     """Index the locked rows of every built-in type that can handle an event on or after ``first_event``.
 
     Mail of past years is passed over: however long an org's history is, only the last year of it is looked at.
     """
-    names = list(EMAIL_TYPES)
-    number = {name: position for position, name in enumerate(names)}
-    of_kind = np.array([number.get(k.email_type, -1) for k in schedule.kinds] or [-1], dtype=np.int8)
-    locked = schedule.locked
-    rows = np.flatnonzero((locked.event_day > first_event - HANDLED_DISTANCE_DAYS) & (of_kind[locked.kind] >= 0))
-    contact = contacts.index_of(locked.contact_id[rows])
-    email_type, event = of_kind[locked.kind[rows]], locked.event_day[rows]
-    found = {}
-    for name in names:
-        here = np.flatnonzero(email_type == number[name])
-        found[name] = EventIndex.of(contact[here], event[here], len(contacts))
-    return found
+    found: dict[str, list[Int64]] = {name: [_NO_KEYS] for name in EMAIL_TYPES}
+    for part in parts_of(len(locked)):
+        event, type_code = locked.event_days(part), kinds.type_code.take(locked.kinds_of(part))
+        late = event > first_event - HANDLED_DISTANCE_DAYS
+        for name, spec in EMAIL_TYPES.items():
+            rows = (late & (type_code == spec.code)).nonzero()[0]
+            contact = places.of(locked.contact_ids(rows + part.start))
+            known = (contact >= 0).nonzero()[0]
+            found[name].append(pair_key(contact.take(known), event.take(rows.take(known))))
+    return {name: EventIndex.of(np.concatenate(keys), contact_count) for name, keys in found.items()}
 
 
 def first_event_asked_for(today: int, late_grace_days: int) -> int:

@@ -167,15 +167,15 @@ class Items:
         return np.maximum(days, self.sources.deadline_floor[self.source], out=days)
 
 
-def make_items(contact: Int64 | Int32, ideal: Int32, source: Source) -> Items:
-    """Build the items of one source, all standing on their ideal dates."""
+def make_items(contact: Int64 | Int32, ideal: Int32, source: Source, reason: Int16 | None = None) -> Items:
+    """Build the items of one source, on their ideal dates; all standing unless there are reasons."""
     days = ideal.astype(np.int32)
     return Items(
         contact=contact.astype(np.int32),
         source=np.zeros(len(contact), dtype=np.int16),
         ideal=days,
         target=days.copy(),
-        reason=np.zeros(len(contact), dtype=np.int16),
+        reason=np.zeros(len(contact), dtype=np.int16) if reason is None else reason,
         sources=sources_of((source,)),
     )
 
@@ -205,7 +205,7 @@ class ItemStore:
             self._move_to(self._room(max(needed, len(self._columns) * 3 // 2)))
         here = slice(self._count, needed)
         numbers = [self._numbers.setdefault(entry, len(self._numbers)) for entry in part.sources.entries]
-        self._columns.source[here] = np.array(numbers)[part.source]
+        self._columns.source[here] = numbers[0] if len(numbers) == 1 else np.array(numbers).take(part.source)
         for name in _COLUMNS:
             getattr(self._columns, name)[here] = getattr(part, name)
         self._count = needed

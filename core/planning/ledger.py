@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from core.planning.columns import Bool
+from core.planning.columns import Bool, Int32, Int64
 
 
 class ConservationError(Exception):
@@ -32,6 +32,14 @@ class Ledger:
         """Enter candidates that are nobody's turn yet, or any more."""
         if count := int(np.count_nonzero(gone)):
             self.not_due[cause] += count
+
+    def without(self, cause: str, gone: Bool, contact: Int64, days: Int32) -> tuple[Int64, Int32]:
+        """Enter candidates that leave for a cause; return those that are left, by contact and day."""
+        if count := int(np.count_nonzero(gone)):
+            self.not_due[cause] += count
+            rows = (~gone).nonzero()[0]
+            return contact.take(rows), days.take(rows)
+        return contact, days
 
     def balance(self, rows: int) -> None:
         """Compare with the rows that came out; raises ConservationError unless every candidate is accounted for."""

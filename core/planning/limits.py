@@ -11,13 +11,12 @@ from typing import Final
 import numpy as np
 
 from core.planning.candidates import Frame
-from core.planning.columns import Bool, Int16, Int32, Int64, parts_of
+from core.planning.columns import Bool, Int16, Int32, Int64, UInt8, parts_of
 from core.planning.config import Config
 from core.planning.items import Items
 from core.planning.ordering import contact_of, dense_key, pair_key
 from core.planning.reasons import Reason
-from core.planning.rules import CAMPAIGN, CAMPAIGN_PREFIX, COUNTING_STATUSES
-from core.planning.schedule import Schedule, is_followup
+from core.planning.rules import CAMPAIGN
 
 _NEVER: Final = 2**30
 """A day beyond every window: fills the unused places of a table of days."""
@@ -35,9 +34,9 @@ class _Mails:
     is_campaign: Bool
 
 
-def apply_limits(frame: Frame, items: Items, schedule: Schedule) -> Items:
+def apply_limits(frame: Frame, items: Items) -> Items:
     """Skip what a contact must not get beside its other mail, in the order of R70."""
-    sent = _sent(frame, schedule)
+    sent = _sent(frame)
     rows = _of_crowded(frame, items, sent)
     if not len(rows):
         return items
@@ -47,37 +46,42 @@ def apply_limits(frame: Frame, items: Items, schedule: Schedule) -> Items:
     return items
 
 
-def _sent(frame: Frame, schedule: Schedule) -> _Mails:
+def _sent(frame: Frame) -> _Mails:
     """Return locked counting rows, follow-ups aside (R72, R73), of known contacts."""
-    locked = schedule.locked
-    counts = schedule.kinds_where(lambda k: k.status in COUNTING_STATUSES and not is_followup(k))
-    campaign = schedule.kinds_where(lambda k: k.email_type.startswith(CAMPAIGN_PREFIX))
+    rows, contact, kinds = frame.recent.rows, frame.recent.contact, frame.kinds
+    counts = kinds.counting & ~kinds.followup
     # A mail sent a whole period ago shares no period with one that goes out today or later.
-    recent = locked.send_day > frame.today - frame.config.frequency_period_days
-    rows = np.flatnonzero(recent & counts[locked.kind])
-    contact = frame.contacts.index_of(locked.contact_id[rows])
-    rows, contact = rows[contact >= 0], contact[contact >= 0]
-    return _Mails(contact.astype(np.int32), locked.send_day[rows], campaign[locked.kind[rows]])
+    recent = rows.send_day > frame.today - frame.config.frequency_period_days
+    found = (recent & (contact >= 0) & counts.take(rows.kind)).nonzero()[0]
+    is_campaign = kinds.type_code.take(rows.kind.take(found)) == CAMPAIGN
+    return _Mails(contact.take(found), rows.send_day.take(found), is_campaign)
 
 
 def _of_crowded(frame: Frame, items: Items, sent: _Mails) -> Int64:
     """Return the standing items of contacts that any limit could touch, few of all: recognised by counting mails."""
-    mails, campaigns = _Tally(len(frame.contacts)), _Tally(len(frame.contacts))
-    mails.add(sent.contact)
-    campaigns.add(sent.contact[sent.is_campaign])
+    most, count = frame.config.max_emails_per_period, len(frame.contacts)
+    mails, campaigns = _Tally(count, frame.config.frequency_period_days), _Tally(count, 1)
+    mails.add(sent.contact, sent.day)
+    campaigns.add(sent.contact[sent.is_campaign], sent.day[sent.is_campaign])
     is_campaign = items.sources.type_code == CAMPAIGN
+    first_campaign = int(is_campaign.argmax()) if is_campaign.any() else len(is_campaign)
     for part in parts_of(len(items)):
-        stands = items.reason[part] == 0
-        contact = items.contact[part][stands]
-        mails.add(contact)
-        if is_campaign.any():
-            campaigns.add(contact[is_campaign[items.source[part][stands]]])
-    many = (mails.counts > frame.config.max_emails_per_period) | (campaigns.counts > 1)
+        stands = (items.reason[part] == 0).nonzero()[0]
+        contact, day = items.contact[part].take(stands), items.target[part].take(stands)
+        mails.add(contact, day)
+        source = items.source[part]
+        if int(source.max()) >= first_campaign:
+            here = is_campaign.take(source.take(stands)).nonzero()[0]
+            campaigns.add(contact.take(here), day.take(here))
+    # A period has days of two stretches of its length at most, and each mail beyond those that are too many in it brings
+    # one more at most. Two mails on one day leave a day less than there are mails.
+    many = (mails.counts > most) & (mails.stretches() <= mails.counts - (most - 1))
+    many |= (campaigns.counts > 1) & (campaigns.stretches() < campaigns.counts)
     if not len(items) or not many.any():
         return np.zeros(0, dtype=np.int64)
     rows = np.concatenate(
         [
-            (part.start + np.flatnonzero(many[items.contact[part]] & (items.reason[part] == 0))).astype(np.int32)
+            ((items.reason[part] == 0) & many.take(items.contact[part])).nonzero()[0].astype(np.int32) + part.start
             for part in parts_of(len(items))
         ]
     )
@@ -85,7 +89,7 @@ def _of_crowded(frame: Frame, items: Items, sent: _Mails) -> Int64:
     found = []
     for number in range((len(many) >> _BLOCK_BITS) + 1):
         here = rows[block == number]
-        few, before = items.take(here), np.flatnonzero(block_of_sent == number)
+        few, before = items.take(here), (block_of_sent == number).nonzero()[0]
         planned = _Mails(few.contact, few.target, is_campaign[few.source])
         sent_here = _Mails(sent.contact[before], sent.day[before], sent.is_campaign[before])
         found.append(here[_crowded(planned, sent_here, frame)[few.contact]])
@@ -93,17 +97,26 @@ def _of_crowded(frame: Frame, items: Items, sent: _Mails) -> Int64:
 
 
 class _Tally:
-    """Counts mails by contact."""
+    """Counts mails by contact, and in how many stretches of ``length`` days they lie."""
 
-    def __init__(self, contacts: int) -> None:
+    def __init__(self, contacts: int, length: int) -> None:
         self.counts = np.zeros(contacts, dtype=np.int32)
+        self._length = np.int32(length)
+        self._met = np.zeros(contacts, dtype=np.uint16)
 
-    def add(self, contact: Int32) -> None:
+    def add(self, contact: Int32, day: Int32) -> None:
         """Count mails of contacts whose row numbers are near each other."""
         if len(contact):
             first = contact.min()
             found = np.bincount(contact - first)
             self.counts[first : first + len(found)] += found.astype(np.int32)
+            bit = (day // self._length & np.int32(15)).astype(np.uint16)
+            # Of a contact that comes twice one may be lost: then it seems to be more crowded than it is.
+            self._met[contact] |= np.left_shift(np.uint16(1), bit)
+
+    def stretches(self) -> UInt8:
+        """Return in how many stretches each contact has mails, or fewer: those far apart count as one."""
+        return np.bitwise_count(self._met)
 
 
 def _crowded(planned: _Mails, sent: _Mails, frame: Frame) -> Bool:

@@ -14,6 +14,7 @@ import numpy as np
 
 from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64, parts_of
 from core.planning.ordering import dense_keys
+from core.planning.places import ContactPlaces
 from core.planning.rows import PlannedRows
 from core.planning.schedule import Schedule, is_followup, null_to_zero
 from core.planning.schedule_rows import PackedRows, ScheduleRows, StoredRows
@@ -25,8 +26,6 @@ _FOLLOWUPS: Final = 0
 _LAYOUTS_MAX: Final = 32
 _LAYOUT_ROWS_MIN: Final = 1024
 _NONE: Final = np.int32(-1)
-_GAPS_MAX: Final = 4
-"""Contact ids this many times as far apart as they could be are still looked up in a table."""
 
 Code: TypeAlias = Int16 | Int32
 
@@ -61,7 +60,7 @@ class _Matcher:
         self._rows = rows
         self._schedule = schedule
         self._type_number = type_number
-        self._places = _ContactPlaces(rows.contact_ids)
+        self._places = ContactPlaces(rows.contact_ids)
         self._held = np.zeros(len(rows), dtype=np.bool_)
         self._owned_row = np.full(len(rows), _NONE, dtype=np.int32)
         self._open = np.ones(len(schedule.owned), dtype=np.bool_)
@@ -203,28 +202,6 @@ class _Matcher:
             rows.contact_id, rows.instance_id, rows.parent_id, rows.event_day, rows.kind, self._schedule.kinds,
             self._type_number,
         )  # fmt: skip
-
-
-class _ContactPlaces:
-    """Where contacts stand in an ascending list of ids; -1 for ids that are not in it."""
-
-    def __init__(self, ids: Int64) -> None:
-        self._ids = ids
-        self._low = int(ids[0]) if len(ids) else 0
-        span = int(ids[-1]) - self._low + 1 if len(ids) else 0
-        self._table = np.full(span, _NONE, dtype=np.int32) if span <= _GAPS_MAX * len(ids) else None
-        if self._table is not None:
-            self._table[ids - self._low] = np.arange(len(ids), dtype=np.int32)
-
-    def of(self, contact_id: Int64) -> Int64 | Int32:
-        """Return the place of each contact."""
-        if not len(self._ids):
-            return np.full(len(contact_id), -1, dtype=np.int64)
-        if self._table is None:
-            place = np.minimum(np.searchsorted(self._ids, contact_id), len(self._ids) - 1)
-            return np.where(self._ids[place] == contact_id, place, -1)
-        inside = (contact_id >= self._low) & (contact_id <= self._ids[-1])
-        return np.where(inside, self._table[np.where(inside, contact_id - self._low, 0)], _NONE)
 
 
 def identity_columns(  # the columns of R7 and the numbers of email types

@@ -13,17 +13,20 @@ from core.planning.candidates import Excluded, Frame, candidates, occurrences, p
 from core.planning.columns import Int32, Int64, parts_of
 from core.planning.config import Config
 from core.planning.contacts import Contacts
-from core.planning.day_counts import count_days
+from core.planning.day_counts import DayCounts, count_days
 from core.planning.exclusion import windows_of
 from core.planning.followups import Followups, gather_behaviour, plan_followups
 from core.planning.handled import first_event_asked_for, handled_events
-from core.planning.items import ItemStore
+from core.planning.items import Items, ItemStore
+from core.planning.kinds import KindTable
 from core.planning.ledger import Ledger
 from core.planning.limits import apply_limits
+from core.planning.places import ContactPlaces
 from core.planning.post_window import post_window
 from core.planning.reasons import CONTACT_ISSUES
+from core.planning.recent import RecentMail
 from core.planning.rows import PlannedRows, planned_rows
-from core.planning.rules import COUNTING_STATUSES, EMAIL_TYPES
+from core.planning.rules import EMAIL_TYPES
 from core.planning.schedule import Schedule
 from core.planning.smoothing import catch_up, sent_effective_dates, smooth
 from core.planning.snapshot import AnswerChunk, ClickChunk, EnrolmentChunk
@@ -92,7 +95,7 @@ def plan(snapshot: Snapshot, config: Config, today: int, watch: Watch = _NOBODY)
         store.add(part)
     items = store.items()
     watch.items("candidates", items)
-    items = smooth(frame, items, sent_effective_dates(schedule), profile, limits.cap)  # step 3
+    items = smooth(frame, items, sent_effective_dates(schedule, frame.kinds, today), profile, limits.cap)  # step 3
     watch.items("smoothed", items)
     items = catch_up(frame, items)  # step 4
     watch.items("caught_up", items)
@@ -101,12 +104,13 @@ def plan(snapshot: Snapshot, config: Config, today: int, watch: Watch = _NOBODY)
     watch.items("owed", items)
     followups = _followups(frame, snapshot)  # step 6
     ledger.consider("followup", len(followups))
-    fixed_days = _fixed_days(schedule, followups, today)
+    fixed_days = _fixed_days(frame, followups)
     watch.fixed_days(fixed_days)
     balanced = balance(frame, items, fixed_days, limits)  # step 7
     watch.items("balanced", balanced.items)
-    items = apply_limits(frame, balanced.items, schedule)  # step 8
+    items = apply_limits(frame, balanced.items)  # step 8
     watch.items("limited", items)
+    asked_by_day = _asked_by_day(items, followups)
     rows = planned_rows(contacts, items, followups, snapshot.book.active, config.send_time)  # step 9
     ledger.balance(len(rows))
     return Plan(
@@ -117,14 +121,18 @@ def plan(snapshot: Snapshot, config: Config, today: int, watch: Watch = _NOBODY)
         contact_count=contact_count,
         considered=dict(sorted(ledger.considered.items())),
         not_due=dict(sorted(ledger.not_due.items())),
-        asked_by_day=count_days((items.ideal[items.standing], followups.undelayed[followups.reason == 0])),
+        asked_by_day=asked_by_day,
     )
 
 
 def frame_of(contacts: Contacts, schedule: Schedule, config: Config, today: int) -> Frame:
     """Return what every step needs of contacts, stored rows, configuration and date."""
-    handled = handled_events(schedule, contacts, first_event_asked_for(today, config.late_grace_days))
-    return Frame(contacts, windows_of(contacts, config), config, today, handled)
+    places, kinds = ContactPlaces(contacts.contact_id), KindTable.of(schedule.kinds)
+    first_event = first_event_asked_for(today, config.late_grace_days)
+    handled = handled_events(schedule.locked, kinds, places, len(contacts), first_event)
+    first_day = today - max(config.followup_lookback_days, config.frequency_period_days)
+    recent = RecentMail.of(schedule.locked, places, first_day)
+    return Frame(contacts, places, kinds, windows_of(contacts, config), config, today, handled, recent)
 
 
 def _anniversaries(frame: Frame, book: CampaignBook, store: ItemStore, ledger: Ledger) -> list[Excluded]:
@@ -140,15 +148,23 @@ def _anniversaries(frame: Frame, book: CampaignBook, store: ItemStore, ledger: L
 
 def _followups(frame: Frame, snapshot: Snapshot) -> Followups:
     behaviour = gather_behaviour(frame, snapshot.clicks, snapshot.answers)
-    return plan_followups(frame, snapshot.schedule, snapshot.book, behaviour)
+    return plan_followups(frame, snapshot.book, behaviour)
 
 
-def _fixed_days(schedule: Schedule, followups: Followups, today: int) -> Int32:
+def _fixed_days(frame: Frame, followups: Followups) -> Int32:
     """Return one day per mail from today on that counts towards the cap and is not moved (R65)."""
-    counting = schedule.kinds_where(lambda k: k.status in COUNTING_STATUSES)
-    send_day = schedule.locked.send_day
-    locked = send_day[(send_day >= today) & counting[schedule.locked.kind]]
+    rows = frame.recent.rows
+    locked = rows.send_day[(rows.send_day >= frame.today) & frame.kinds.counting.take(rows.kind)]
     return np.concatenate((locked, followups.target[followups.reason == 0]))
+
+
+def _asked_by_day(items: Items, followups: Followups) -> Mapping[int, int]:
+    return count_days(
+        (
+            DayCounts.of(items.ideal, lambda part: items.reason[part] == 0),
+            DayCounts.of(followups.undelayed, lambda part: followups.reason[part] == 0),
+        )
+    )
 
 
 def _issues(contacts: Contacts, book: CampaignBook, enrolments: Enrolments) -> Issues:

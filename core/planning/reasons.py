@@ -6,9 +6,7 @@ A reason number is 0 (none), the position of a plain reason, or 64 * exclusion k
 from enum import IntEnum
 from typing import Final
 
-import numpy as np
-
-from core.planning.columns import Bool, Int8, Int16, Int64
+from core.planning.columns import Bool, Int16
 from core.planning.rules import STATE_CODES
 
 
@@ -47,11 +45,6 @@ MISSED_SEND_DATE: Final = "missed_send_date"
 def exclusion_code(kind: Exclusion, state: int) -> int:
     """Return the reason number of an exclusion in a state."""
     return _KIND_STEP * kind + state
-
-
-def exclusion_codes(kind: Int64, state: Int8) -> Int16:
-    """Return the reason numbers of exclusions as columns; 0 where ``kind`` is 0, no exclusion."""
-    return np.where(kind != 0, _KIND_STEP * kind + state, 0).astype(np.int16)
 
 
 def reason_text(code: int) -> str | None:

@@ -41,6 +41,22 @@ class ScheduleRows:
         """Return some rows, in the order given."""
         return ScheduleRows(*(getattr(self, f.name)[rows] for f in fields(self)))
 
+    def contact_ids(self, rows: Int64) -> Int64:
+        """Return the contacts of some rows."""
+        return self.contact_id.take(rows)
+
+    def event_days(self, part: slice) -> Int32:
+        """Return the event days of a part of the rows."""
+        return self.event_day[part]
+
+    def send_days(self, part: slice) -> Int32:
+        """Return the send days of a part of the rows."""
+        return self.send_day[part]
+
+    def kinds_of(self, part: slice) -> Int32:
+        """Return the kinds of a part of the rows."""
+        return self.kind[part]
+
     def contact_and_event(self, rows: Int64) -> tuple[Int64, Int32]:
         """Return the contact and the event day of some rows."""
         return self.contact_id[rows], self.event_day[rows]
@@ -130,6 +146,22 @@ class PackedRows:
             send_second=self.seconds[rows] if len(self.seconds) else np.zeros(len(kind), dtype=np.int32),
             kind=kind,
         )
+
+    def contact_ids(self, rows: Int64) -> Int64:
+        """As in ScheduleRows."""
+        return self.short_contact_id.take(rows).astype(np.int64)
+
+    def event_days(self, part: slice) -> Int32:
+        """As in ScheduleRows."""
+        return _long_days(self.short_event_day[part])
+
+    def send_days(self, part: slice) -> Int32:
+        """As in ScheduleRows."""
+        return _long_days(self.short_send_day[part])
+
+    def kinds_of(self, part: slice) -> ShortOrInt:
+        """As in ScheduleRows, as narrow as it is kept."""
+        return self.short_kind[part]
 
     def contact_and_event(self, rows: Int64) -> tuple[Int64, Int32]:
         """Return the contact and the event day of some rows."""
