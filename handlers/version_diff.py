@@ -8,7 +8,7 @@ import numpy as np
 
 from core.planning.calendar import to_date
 from core.planning.columns import NO_DAY, Bool, Int32, Int64
-from core.planning.matching import identity_columns
+from core.planning.matching import identity_columns, type_numbers
 from core.planning.ordering import dense_key, dense_keys
 from core.planning.rules import OWNED_STATUSES
 from core.planning.schedule import Schedule
@@ -66,15 +66,11 @@ def compare_versions(before: Schedule, after: Schedule) -> VersionDifference:
 
 
 def _sides(before: Schedule, after: Schedule) -> tuple[_Side, _Side]:
-    types = sorted({kind.email_type for kind in (*before.kinds, *after.kinds)})
-    number = {name: i + 1 for i, name in enumerate(types)}
     joined = [_joined(schedule) for schedule in (before, after)]
     keys = dense_keys(
         [
-            identity_columns(
-                rows.contact_id, rows.instance_id, rows.parent_id, rows.event_day, rows.kind, kinds, number
-            )
-            for rows, kinds in joined
+            identity_columns(rows.contact_id, rows.instance_id, rows.parent_id, rows.event_day, types[rows.kind])
+            for (rows, _), types in zip(joined, type_numbers(before.kinds, after.kinds), strict=True)
         ]
     )
     keys = dense_keys([(key, _occurrence(key)) for key in keys])

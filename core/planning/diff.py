@@ -1,7 +1,7 @@
 """Plan against stored rows: what to insert, update and delete, by event identity (R7, R90-R92)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from core.planning.plan import Issues
 from core.planning.reasons import MISSED_SEND_DATE
 from core.planning.rows import PlannedRows
 from core.planning.schedule import Schedule, digest_rows
-from core.planning.snapshot import IssueChunk
+from core.planning.schedule_rows import ScheduleRows
+from core.planning.snapshot import IssueChunk, RowKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +36,27 @@ def diff_schedule(rows: PlannedRows, schedule: Schedule, today: int) -> Differen
     inserts = np.flatnonzero((found.owned_row < 0) & ~found.held)
     inserts = inserts[_by_send_day(rows, inserts)]
     changed_row = found.owned_row[changed].astype(np.int64)
+    leaving = owned.take(np.concatenate((found.extra, gone, missed, changed_row)))
+    ends = np.cumsum([len(found.extra) + len(gone), len(missed)])
+    deleted_id, missed_id, changed_id = np.split(leaving.row_id, ends)
     updates = rows.take(changed)
     changes = ScheduleChanges(
         inserts=PlannedBatch(rows, inserts.astype(np.int32)),
         updates=RowBatch(
-            owned.take(changed_row).row_id, updates.contact_id, updates.instance_id, updates.parent_id,
-            updates.event_day, updates.send_day, updates.kind, updates.kinds,
+            changed_id, updates.contact_id, updates.instance_id, updates.parent_id, updates.event_day, updates.send_day,
+            updates.kind, updates.kinds,
         ),
-        delete_row_ids=owned.take(np.sort(np.concatenate((found.extra, gone)))).row_id,
-        missed_row_ids=owned.take(missed).row_id,
+        delete_row_ids=np.sort(deleted_id),
+        missed_row_ids=missed_id,
         unchanged_count=int(np.count_nonzero(found.owned_row >= 0)) - len(changed),
         dropped_locked_count=int(np.count_nonzero(found.held)),
     )  # fmt: skip
     before = _digest_owned(schedule) if schedule.owned_digest is None else schedule.owned_digest
     # What stays as it is counts in both digests alike: only the difference is looked at.
-    leaving = np.concatenate((found.extra, gone, missed, changed_row))
-    after = np.subtract(before, digest_rows(owned.take(leaving), schedule.kinds)) + _digest_missed(schedule, missed)
-    return Difference(changes, before, after + _digest_planned(rows, changed) + _digest_planned(rows, inserts))
+    coming = _digest_missed(leaving.take(slice(*ends)), schedule.kinds)
+    for coming_rows in (changed, inserts):
+        coming = coming + _digest_planned(rows, coming_rows)
+    return Difference(changes, before, np.subtract(before, digest_rows(leaving, schedule.kinds)) + coming)
 
 
 def _by_send_day(rows: PlannedRows, inserts: Int64) -> Int64:
@@ -77,14 +82,18 @@ def _changed(rows: PlannedRows, schedule: Schedule, found: Matches) -> Int64:
     changed = [np.zeros(0, dtype=np.int64)]
     for part in parts_of(len(rows)):
         planned = part.start + np.flatnonzero(found.owned_row[part] >= 0)
-        kind, send_day, event_day, instance_id = schedule.owned.content(found.owned_row[planned].astype(np.int64))
-        same = (
-            (renumber[kind] == rows.kind[planned])
-            & (send_day == rows.send_day[planned])
-            & (event_day == rows.event_day[planned])
-            & (instance_id == rows.links.instance_id[rows.link[planned]])
-        )
-        changed.append(planned[~same])
+        owned_row = found.owned_row[planned].astype(np.int64)
+        kind, send_day, instance_id = schedule.owned.content(owned_row)
+        link = rows.link[planned]
+        differs = renumber[kind] != rows.kind[planned]
+        differs |= send_day != rows.send_day[planned]
+        differs |= instance_id != rows.links.instance_id[link]
+        # All but follow-ups were found by their event (R7).
+        follows = np.flatnonzero(rows.links.parent_id[link] != NULL_ID)
+        if len(follows):
+            _, event_day = schedule.owned.contact_and_event(owned_row[follows])
+            differs[follows] |= event_day != rows.event_day[planned[follows]]
+        changed.append(planned[differs])
     return np.concatenate(changed)
 
 
@@ -92,6 +101,8 @@ def _without_counterpart(schedule: Schedule, rest: Int64, today: int) -> tuple[I
     """Split owned rows that the plan does not have: those to delete and those that missed their day (R92)."""
     rows = schedule.owned.take(rest)
     past = (rows.send_day < today) & (rows.send_day != NO_DAY)
+    if not past.any():
+        return rest, rest[:0]
     skipped = schedule.kinds_where(lambda k: k.status == "skipped")[rows.kind]
     return rest[~past], rest[past & ~skipped]
 
@@ -103,10 +114,11 @@ def _digest_owned(schedule: Schedule) -> UInt64:
     return total
 
 
-def _digest_missed(schedule: Schedule, missed: Int64) -> UInt64:
+def _digest_missed(rows: ScheduleRows, kinds: Sequence[RowKind]) -> UInt64:
     """Return the digest of missed rows as they will be (R92)."""
-    marked = tuple(k._replace(status="skipped", skip_reason=MISSED_SEND_DATE) for k in schedule.kinds)
-    return digest_rows(schedule.owned.take(missed), marked)
+    kind, used = digest.used_kinds(rows.kind, kinds)
+    marked = [k._replace(status="skipped", skip_reason=MISSED_SEND_DATE) for k in used]
+    return digest_rows(replace(rows, kind=kind), marked)
 
 
 def _digest_planned(rows: PlannedRows, planned: Int64) -> UInt64:

@@ -14,9 +14,9 @@ import numpy as np
 
 from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64, parts_of
 from core.planning.ordering import dense_keys
-from core.planning.places import ContactPlaces
 from core.planning.rows import PlannedRows
-from core.planning.schedule import Schedule, is_followup, null_to_zero
+from core.planning.rules import FOLLOWUP_PREFIX
+from core.planning.schedule import Schedule, null_to_zero
 from core.planning.schedule_rows import PackedRows, ScheduleRows, StoredRows
 from core.planning.snapshot import RowKind
 
@@ -25,7 +25,15 @@ _NO_EVENT: Final = -100_000
 _FOLLOWUPS: Final = 0
 _LAYOUTS_MAX: Final = 32
 _LAYOUT_ROWS_MIN: Final = 1024
+_LAID_OUT: Final = -1
+"""Code of planned rows that are found by contact."""
 _NONE: Final = np.int32(-1)
+_EVENT_BITS: Final = 32
+_EVENT_MASK: Final = 2**_EVENT_BITS - 1
+_NOBODY: Final = 2**31 - 1
+"""A layout's entry for no planned row: nothing is about that day."""
+_GAPS_MAX: Final = 4
+"""Contact ids this many times as far apart as they could be are still looked up in a table."""
 
 Code: TypeAlias = Int16 | Int32
 
@@ -46,8 +54,7 @@ class Matches:
 
 def match_rows(rows: PlannedRows, schedule: Schedule) -> Matches:
     """Match a plan with the stored rows; rows that are held are matched with no owned row."""
-    types = {k.email_type for k in (*rows.kinds, *schedule.kinds)}
-    matcher = _Matcher(rows, schedule, {name: i + 1 for i, name in enumerate(sorted(types))})
+    matcher = _Matcher(rows, schedule)
     matcher.match_by_contact()
     matcher.match_by_key()
     return matcher.matches()
@@ -56,67 +63,64 @@ def match_rows(rows: PlannedRows, schedule: Schedule) -> Matches:
 class _Matcher:
     """Works out Matches: first by contact, then by key."""
 
-    def __init__(self, rows: PlannedRows, schedule: Schedule, type_number: dict[str, int]) -> None:
+    def __init__(self, rows: PlannedRows, schedule: Schedule) -> None:
         self._rows = rows
         self._schedule = schedule
-        self._type_number = type_number
-        self._places = ContactPlaces(rows.contact_ids)
+        self._planned_types, self._stored_types = type_numbers(rows.kinds, schedule.kinds)
+        self._places = _ContactSlots(rows.contact_ids)
+        self._place_of_contact = self._places.of(rows.contact_ids).astype(np.int32)
+        self._layout = np.empty(self._places.count, dtype=np.int64)
         self._held = np.zeros(len(rows), dtype=np.bool_)
         self._owned_row = np.full(len(rows), _NONE, dtype=np.int32)
         self._open = np.ones(len(schedule.owned), dtype=np.bool_)
         """Owned rows that nothing is known of yet."""
         self._extra: list[Int64] = []
-        self._by_key: list[Int64] = []
-        """Planned rows that are not laid out by contact."""
+        self._planned, self._owned, self._locked = self._codes()
 
     def match_by_contact(self) -> None:
-        """Match the types of many rows."""
-        planned, owned, locked = self._codes()
-        counts = _counts(planned)
+        """Match the types of many rows; what is left of them is given the code of those that go by key."""
+        counts = _counts(self._planned)
         large = np.flatnonzero(counts >= max(_LAYOUT_ROWS_MIN, len(self._rows) // _LAYOUTS_MAX))
-        large = large[large != _FOLLOWUPS]
-        laid_out = np.zeros(len(counts), dtype=np.bool_)
-        laid_out[large] = True
-        self._by_key.append(np.flatnonzero(~laid_out[planned]))
-        for code in large.tolist():
-            layout = self._lay_out(np.flatnonzero(planned == code))
-            for here in _parts(np.flatnonzero(locked == code)):
-                self._held[self._same(layout, self._schedule.locked, here)[1]] = True
-            for here in _parts(np.flatnonzero(owned == code)):
-                self._pair(*self._same(layout, self._schedule.owned, here))
+        for code in large[large != _FOLLOWUPS].tolist():
+            planned = np.flatnonzero(self._planned == code)
+            layout, left = self._lay_out(planned)
+            self._planned[planned] = _LAID_OUT
+            self._planned[left] = code
+            for here in _parts(np.flatnonzero(self._locked == code)):
+                _, held, contact = self._same(layout, self._schedule.locked, here)
+                self._held[held] = True
+                layout[contact] = _NOBODY  # an owned row of this identity is none of the plan's (R91)
+            for here in _parts(np.flatnonzero(self._owned == code)):
+                self._pair(*self._same(layout, self._schedule.owned, here)[:2])
 
     def match_by_key(self) -> None:
         """Match the rows that are not laid out by contact, and nothing else: few, as a rule."""
-        planned = np.concatenate(self._by_key)
-        asked = np.zeros(len(self._rows.contact_ids) + 1, dtype=np.bool_)  # the last one stands for nobody
-        asked[self._rows.contact[planned]] = True
-        owned_rows = self._asked(self._schedule.owned, np.flatnonzero(self._open), asked)
-        locked_rows = self._asked(self._schedule.locked, None, asked)
+        planned = np.flatnonzero(self._planned != _LAID_OUT)
+        if not len(planned):
+            return
         few = self._rows.take(planned)
+        codes = np.zeros(int(max(c.max(initial=0) for c in (self._planned, self._owned, self._locked))) + 1, np.bool_)
+        codes[self._planned[planned]] = True
+        asked = np.zeros(self._places.count, dtype=np.bool_)
+        asked[self._place_of_contact[few.contact]] = True
+        owned_rows = self._asked(self._schedule.owned, np.flatnonzero(codes[self._owned] & self._open), asked)
+        locked_rows = self._asked(self._schedule.locked, np.flatnonzero(codes[self._locked]), asked)
         owned = self._schedule.owned.take(owned_rows)
+        types = self._planned_types[few.kind]
         planned_key, owned_key, locked_key = dense_keys(
             [
-                identity_columns(
-                    few.contact_id,
-                    few.instance_id,
-                    few.parent_id,
-                    few.event_day,
-                    few.kind,
-                    few.kinds,
-                    self._type_number,
-                ),
+                identity_columns(few.contact_id, few.instance_id, few.parent_id, few.event_day, types),
                 self._identity(owned),
                 self._identity(self._schedule.locked.take(locked_rows)),
             ]
         )
-        if not len(planned):
-            return
         order = np.argsort(planned_key, kind="stable")
         in_order = planned_key[order]
         place = np.minimum(np.searchsorted(in_order, locked_key), len(order) - 1)
         self._held[planned[order[place[in_order[place] == locked_key]]]] = True
         place = np.minimum(np.searchsorted(in_order, owned_key), len(order) - 1)
         found = in_order[place] == owned_key
+        found &= ~self._held[planned[order[place]]]
         self._pair(owned_rows[found], planned[order[place[found]]], owned.event_day[found] != NO_DAY)
 
     def matches(self) -> Matches:
@@ -139,91 +143,114 @@ class _Matcher:
             null_to_zero(np.concatenate([rows.links.instance_id, *(_instances(part) for part in stored)]))
         )
         size = len(instances)
-        few = (len(self._type_number) + 1) * size < 2**15
+        few = (int(max(self._planned_types.max(), self._stored_types.max())) + 1) * size < 2**15
 
-        def code(type_number: Int64, instance_id: Int64) -> Code:
-            number = type_number * size + np.searchsorted(instances, null_to_zero(instance_id))
-            number = np.where(type_number > 0, number, _FOLLOWUPS)
-            return number.astype(np.int16) if few else number.astype(np.int32)
+        def place(instance_id: Int64) -> Int32:
+            return np.searchsorted(instances, null_to_zero(instance_id)).astype(np.int32)
+
+        def code(types: Int32, places: Int32) -> Code:
+            number = np.where(types > 0, types * np.int32(size) + places, np.int32(_FOLLOWUPS))
+            return number.astype(np.int16) if few else number
 
         planned: Code = np.empty(len(rows), dtype=np.int16) if few else np.empty(len(rows), dtype=np.int32)
-        type_of_kind = self._types(rows.kinds)
+        place_of_link = place(rows.links.instance_id)
         for part in parts_of(len(rows)):
-            planned[part] = code(type_of_kind[rows.kind[part]], rows.links.instance_id[rows.link[part]])
-        type_of_kind = self._types(schedule.kinds)
+            planned[part] = code(self._planned_types[rows.kind[part]], place_of_link[rows.link[part]])
         owned, locked = (
-            code(type_of_kind, part.instances)[part.short_kind]
+            code(self._stored_types, place(part.instances))[part.short_kind]
             if isinstance(part, PackedRows)
-            else code(type_of_kind[part.kind], part.instance_id)
+            else code(self._stored_types[part.kind], place(part.instance_id))
             for part in stored
         )
         return planned, owned, locked
 
-    def _types(self, kinds: Sequence[RowKind]) -> Int64:
-        """Number the types of kinds from 1; 0 for follow-ups."""
-        numbers = [0 if is_followup(k) else self._type_number[k.email_type] for k in kinds]
-        return np.array(numbers or [0], dtype=np.int64)
+    def _lay_out(self, planned: Int64) -> tuple[Int64, Int64]:
+        """Return row and event of each contact's planned row, _NOBODY for none; and the contacts' other rows."""
+        layout = self._layout
+        layout.fill(_NOBODY)
+        left = [planned[:0]]
+        for here in _parts(planned):
+            place = self._place_of_contact[self._rows.contact[here]]
+            laid_out = here << _EVENT_BITS | self._rows.event_day[here].astype(np.int64) & _EVENT_MASK
+            free = layout[place] == _NOBODY
+            layout[place[free]] = laid_out[free]
+            left.append(here[layout[place] != laid_out])
+        return layout, np.concatenate(left)
 
-    def _lay_out(self, planned: Int64) -> Int32:
-        """Return the planned row of each contact, -1 for none and for nobody; a contact's other rows go by key."""
-        layout = np.full(len(self._rows.contact_ids) + 1, _NONE, dtype=np.int32)
-        contact = self._rows.contact[planned]
-        layout[contact] = planned
-        self._by_key.append(planned[layout[contact] != planned])
-        return layout
-
-    def _same(self, layout: Int32, stored: StoredRows, here: Int64) -> tuple[Int64, Int64]:
-        """Return those of some stored rows whose contact's planned row has the same event, and these planned rows."""
+    def _same(self, layout: Int64, stored: StoredRows, here: Int64) -> tuple[Int64, Int64, Int64]:
+        """Return those of some stored rows whose contact's planned row has the same event, these, and the places."""
         contact_id, event_day = stored.contact_and_event(here)
-        planned = layout[self._places.of(contact_id)]
-        same = (planned != _NONE) & (self._rows.event_day[planned] == event_day)
-        return here[same], planned[same].astype(np.int64)
+        place = self._places.of(contact_id)
+        found = layout[place]
+        same = np.flatnonzero(found.astype(np.int32) == event_day)  # the low bits
+        return here[same], found[same] >> _EVENT_BITS, place[same]
 
     def _pair(self, owned: Int64, planned: Int64, counts: Bool | None = None) -> None:
         """Note owned rows, ascending, with the planned row of each; ``counts``: whether a further one is a duplicate."""
-        free = ~self._held[planned]
-        owned, planned = owned[free], planned[free]
         new = self._owned_row[planned] == _NONE
         self._owned_row[planned[new][::-1]] = owned[new][::-1]  # of several, the last assignment stands
-        first = self._owned_row[planned] == owned
-        extra = ~first if counts is None else ~first & counts[free]
-        self._open[owned[first | extra]] = False
+        extra = self._owned_row[planned] != owned
+        if counts is not None:
+            extra, others = extra & counts, extra & ~counts
+            owned, extra = owned[~others], extra[~others]
+        self._open[owned] = False
         self._extra.append(owned[extra])
 
-    def _asked(self, stored: StoredRows, among: Int64 | None, asked: Bool) -> Int64:
-        found = [np.zeros(0, dtype=np.int64)]
-        for part in parts_of(len(stored) if among is None else len(among)):
-            here = np.arange(part.start, part.stop) if among is None else among[part]
-            found.append(here[asked[self._places.of(stored.contact_and_event(here)[0])]])
-        return np.concatenate(found)
+    def _asked(self, stored: StoredRows, among: Int64, asked: Bool) -> Int64:
+        found = (here[asked[self._places.of(stored.contact_and_event(here)[0])]] for here in _parts(among))
+        return np.concatenate([among[:0], *found])
 
     def _identity(self, rows: ScheduleRows) -> tuple[Int64, Int64, Int32, Int64]:
-        return identity_columns(
-            rows.contact_id, rows.instance_id, rows.parent_id, rows.event_day, rows.kind, self._schedule.kinds,
-            self._type_number,
-        )  # fmt: skip
+        types = self._stored_types[rows.kind]
+        return identity_columns(rows.contact_id, rows.instance_id, rows.parent_id, rows.event_day, types)
 
 
-def identity_columns(  # the columns of R7 and the numbers of email types
-    contact_id: Int64,
-    instance_id: Int64,
-    parent_id: Int64,
-    event_day: Int32,
-    kind: Int32,
-    kinds: Sequence[RowKind],
-    number: dict[str, int],
+class _ContactSlots:
+    """Gives the contacts of an ascending list of ids a place each, from 1; 0 stands for all others.
+
+    Where ids lie close together a place is how far an id is from the first, and ids between have places too: unlike
+    ``ContactPlaces`` that takes no look-up.
+    """
+
+    def __init__(self, ids: Int64) -> None:
+        self._ids = ids
+        self._before = int(ids[0]) - 1 if len(ids) else 0
+        span = int(ids[-1]) - self._before if len(ids) else 0
+        self._close = span <= _GAPS_MAX * len(ids)
+        self.count = 1 + (span if self._close else len(ids))
+        """Of places, 0 included."""
+
+    def of(self, contact_id: Int64) -> Int64:
+        """Return the place of each contact."""
+        if self._close:
+            place = contact_id - self._before
+            place[(place < 0) | (place >= self.count)] = 0
+            return place
+        place = np.minimum(np.searchsorted(self._ids, contact_id), len(self._ids) - 1)
+        return np.where(self._ids[place] == contact_id, place + 1, 0)
+
+
+def type_numbers(*tables: Sequence[RowKind]) -> list[Int32]:
+    """Number the email types of kinds from 1, alike in all tables; 0 for follow-ups, whose types are no identity."""
+    names = sorted({kind.email_type for kinds in tables for kind in kinds})
+    number = {name: 0 if name.startswith(FOLLOWUP_PREFIX) else i + 1 for i, name in enumerate(names)}
+    return [np.array([number[kind.email_type] for kind in kinds] or [0], dtype=np.int32) for kinds in tables]
+
+
+def identity_columns(
+    contact_id: Int64, instance_id: Int64, parent_id: Int64, event_day: Int32, types: Int32
 ) -> tuple[Int64, Int64, Int32, Int64]:
     """A follow-up is its contact and parent; everything else is contact, type, instance and event (R7).
 
-    Parent and event share a column, since no row has both; the type, 0 for follow-ups alone, keeps them apart.
+    Parent and event share a column, since no row has both; the type, 0 for follow-ups alone (``type_numbers``), keeps
+    them apart.
     """
-    follows = np.array([is_followup(k) for k in kinds] or [False], dtype=np.bool_)[kind]
-    email_type = np.array([number[k.email_type] for k in kinds] or [0], dtype=np.int32)[kind]
+    follows = types == 0
     event = np.where(event_day == NO_DAY, _NO_EVENT, event_day)
     return (
         np.where(follows, null_to_zero(parent_id), event),
         contact_id,
-        np.where(follows, 0, email_type).astype(np.int32),
+        types,
         np.where(follows, 0, null_to_zero(instance_id)),
     )
 

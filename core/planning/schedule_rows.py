@@ -61,9 +61,9 @@ class ScheduleRows:
         """Return the contact and the event day of some rows."""
         return self.contact_id[rows], self.event_day[rows]
 
-    def content(self, rows: Int64) -> tuple[Int32, Int32, Int32, Int64]:
-        """Return kind, send day, event day and instance of some rows: what R90 compares."""
-        return self.kind[rows], self.send_day[rows], self.event_day[rows], self.instance_id[rows]
+    def content(self, rows: Int64) -> tuple[Int32, Int32, Int64]:
+        """Return kind, send day and instance of some rows: what R90 compares of rows that are about one event."""
+        return self.kind[rows], self.send_day[rows], self.instance_id[rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +167,10 @@ class PackedRows:
         """Return the contact and the event day of some rows."""
         return self.short_contact_id[rows].astype(np.int64), _long_days(self.short_event_day[rows])
 
-    def content(self, rows: Int64) -> tuple[Int32, Int32, Int32, Int64]:
-        """Return kind, send day, event day and instance of some rows: what R90 compares."""
+    def content(self, rows: Int64) -> tuple[Int32, Int32, Int64]:
+        """As in ScheduleRows."""
         kind = self.short_kind[rows].astype(np.int32)
-        days = _long_days(self.short_send_day[rows]), _long_days(self.short_event_day[rows])
-        return kind, *days, self.instances[kind]
+        return kind, _long_days(self.short_send_day[rows]), self.instances[kind]
 
     def _parents_of(self, rows: Int64 | Bool | slice) -> Int64:
         if isinstance(rows, slice):
