@@ -100,9 +100,10 @@ def _mask(found: Sequence[Bool]) -> UInt8:
 
 
 def _carrier_numbers(carrier: TextColumn, carriers: Sequence[str]) -> Int32:
-    blank = is_blank(strip(carrier))
-    numbers = match(carrier, carriers)
-    return np.where(blank, NO_CARRIER, np.where(numbers >= 0, numbers, OTHER_CARRIER)).astype(np.int32)
+    stripped = strip(carrier)
+    numbers = match(stripped, carriers)  # OTHER_CARRIER where it is none of them
+    numbers[is_blank(stripped)] = NO_CARRIER
+    return numbers
 
 
 def gather(parts: Iterable[Contacts]) -> Contacts:

@@ -69,7 +69,9 @@ def gather_schedule(chunks: Iterable[ScheduleChunk], *, first_day: int | None = 
 
 def digest_rows(rows: ScheduleRows, kinds: Sequence[RowKind]) -> UInt64:
     """Return the digest of rows (R96)."""
-    return _digest(rows, digest.kind_digests(kinds))
+    return digest.schedule_rows(
+        rows.contact_id, rows.instance_id, rows.parent_id, rows.event_day, rows.send_day, rows.kind, kinds
+    )
 
 
 def _digest(rows: ScheduleRows, kinds: digest.KindDigests) -> UInt64:

@@ -201,17 +201,17 @@ def parse_zip(column: TextColumn) -> Int32:
 def _odd_zip(column: TextColumn) -> Int32:
     stripped = strip(column)
     size = lengths(stripped)
-    head, head_ok = digits(stripped, 0, 5)
-    _, tail_ok = digits(stripped, 5, 4)
-    _, dashed_tail_ok = digits(stripped, 6, 4)
-    full = head_ok & (
-        (size == 5) | ((size == 9) & tail_ok) | ((size == 10) & (byte_at(stripped, 5) == ord("-")) & dashed_tail_ok)
-    )
-    three, three_ok = digits(stripped, 0, 3)
-    four, four_ok = digits(stripped, 0, 4)
+    head = heads(stripped, 10)
+    digit = head - np.uint8(ord("0"))
+    leading = np.minimum(np.logical_and.accumulate(digit < 10, axis=1).sum(axis=1), size)  # digits at its beginning
+    dashed = (head[:, 5] == ord("-")) & (digit[:, 6:] < 10).all(axis=1)
+    full = (leading >= 5) & ((size == 5) | ((size == 9) & (leading == 9)) | ((size == 10) & (leading == 5) & dashed))
     zip_code = np.full(len(column), -1, dtype=np.int32)
-    for fits, value in ((full, head), ((size == 3) & three_ok, three), ((size == 4) & four_ok, four)):
-        zip_code[fits] = value[fits]
+    value = np.zeros(len(column), dtype=np.int32)
+    for place, fits in enumerate((None, None, (size == 3) & (leading == 3), (size == 4) & (leading == 4), full)):
+        value = value * 10 + digit[:, place]
+        if fits is not None:
+            zip_code[fits] = value[fits]
     return zip_code
 
 
@@ -234,18 +234,18 @@ def _pair_states(column: TextColumn, state_of_pair: Int8) -> Int8:
 
 def equals_any(column: TextColumn, words: Sequence[str]) -> Bool:
     """Whether each value, stripped and lower-cased (ASCII), is one of ``words`` (lower-cased likewise)."""
-    return match(column, words) >= 0
+    return match(strip(column), words) >= 0
 
 
-def match(column: TextColumn, words: Sequence[str]) -> Int32:
-    """Return the position in ``words`` of each value, stripped and lower-cased (ASCII), -1 where it is none of them."""
-    stripped = strip(column)
+def match(stripped: TextColumn, words: Sequence[str]) -> Int32:
+    """Return the position in ``words`` of each (stripped) value, lower-cased (ASCII), -1 where it is none of them."""
     size = lengths(stripped)
-    found = np.full(len(column), -1, dtype=np.int32)
+    found = np.full(len(stripped), -1, dtype=np.int32)
     for number, word in enumerate(words):
         wanted = _LOWER[np.frombuffer(word.strip(" \t\n\v\f\r").encode("utf-8", "surrogatepass"), dtype=np.uint8)]
-        rows = np.flatnonzero((size == len(wanted)) & (found < 0) & ~stripped.null)
-        for position, byte in enumerate(wanted):
-            rows = rows[_LOWER[stripped.data[stripped.start[rows] + position]] == byte]
-        found[rows] = number
+        rows = np.flatnonzero((size == len(wanted)) & ~stripped.null)
+        if len(rows) and len(wanted):
+            rows = rows[_LOWER[stripped.data[stripped.start[rows]]] == wanted[0]]  # nearly always enough
+            rows = rows[(_LOWER[heads(stripped.take(rows), len(wanted))] == wanted).all(axis=1)]
+        found[rows[found[rows] < 0]] = number
     return found

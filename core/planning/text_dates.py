@@ -41,6 +41,9 @@ class DateColumn:
         return cls(days, SomeTexts(odd, column.take(odd)))
 
 
+_MONTH_DAYS: Final = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.int32)
+
+
 @cache
 def _day_table() -> Int32:
     """Return the day number of every (year, month, day) in one index; 29 February of other years is 28 February (R21)."""
@@ -102,22 +105,10 @@ def exact_days(head: UInt8, place: int) -> Int32:
     return _usual_dates(head, _real_day_table(), place)
 
 
-_MONTH_DAYS: Final = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.int32)
-
-
 def _calendar_day(column: TextColumn) -> tuple[Int32, Bool]:
     """Return the day number of the first ten bytes and whether they are a date of R21 (29 February reads as 28)."""
-    year, year_ok = digits(column, 0, 4)
-    month, month_ok = digits(column, 5, 2)
-    day, day_ok = digits(column, 8, 2)
-    dashes = (byte_at(column, 4) == ord("-")) & (byte_at(column, 7) == ord("-"))
-    valid = year_ok & month_ok & day_ok & dashes & (year >= 1900) & (year <= 2100) & (month >= 1) & (month <= 12)
-    safe_month = np.where(valid, month, 1).astype(np.int32)
-    leap_day = (safe_month == 2) & (day == 29)
-    valid &= (day >= 1) & ((day <= _MONTH_DAYS[safe_month]) | leap_day)
-    safe_year = np.where(valid, year, 1970).astype(np.int32)
-    safe_day = np.where(valid, np.where(leap_day & ~is_leap(safe_year), 28, day), 1).astype(np.int32)
-    return day_numbers(safe_year, safe_month, safe_day), valid
+    days = _usual_dates(heads(column, 16), _day_table())
+    return days, (days != NO_DAY) & (lengths(column) >= _DATE_BYTES)
 
 
 def parse_dates(column: TextColumn) -> tuple[Int32, Bool]:

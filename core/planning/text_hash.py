@@ -13,6 +13,7 @@ _HASH_STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 _NULL: Final = np.uint64(0x6E756C6C)
 _WINDOW: Final = 64
 _ROWS: Final = 1 << 14
+_SHORT: Final = 32
 _LONG_SHARE: Final = 0.05
 """Values that are longer than the others are hashed byte by byte: it costs several times as much, for few."""
 
@@ -38,7 +39,10 @@ def _hash_part(column: TextColumn) -> UInt64:
 
 
 def _usual_length(size: Int64) -> int:
-    """Return a length that few values exceed."""
+    """Return a length that few values exceed, and none where all are short."""
+    longest = int(size.max(initial=0))
+    if longest <= _SHORT:
+        return longest
     up_to = np.cumsum(np.bincount(np.minimum(size, _WINDOW + 1)))
     return min(int(np.searchsorted(up_to, len(size) * (1 - _LONG_SHARE))), _WINDOW)
 
@@ -52,8 +56,7 @@ def _hash_heads(column: TextColumn, count: int) -> UInt64:
         window = -(-count // 8) * 8
         head = heads(column, window)
         head &= _masks(window).take(size, axis=0)
-        for place in range(count):
-            total += head[:, place] * weights[place]
+        total += head[:, :count] @ weights[:count]
     return mix64(total + size.astype(np.uint64) * _HASH_STEP)
 
 
