@@ -1,11 +1,12 @@
 """The combinations of a few short columns that records have, numbered as the records are read."""
 
+from functools import cache, lru_cache
 from typing import Final
 
 import numpy as np
 
-from core.planning.columns import Int32, windows
-from infra.btree_cells import FALSE_TYPE, FIRST_TEXT_TYPE, LAST_INT_TYPE, SERIAL_TYPES, RecordColumns
+from core.planning.columns import Int32, UInt64, byte_masks, windows
+from infra.btree_cells import FALSE_TYPE, FIRST_TEXT_TYPE, LAST_INT_TYPE, SERIAL_TYPES, SIZES, RecordColumns
 from infra.btree_layouts import Records
 from infra.packed_read import KindText
 from infra.row_numbers import RowNumbers
@@ -36,6 +37,7 @@ class LeafKinds:
         """Read kinds of the columns at these positions."""
         self._positions = positions
         self._first, self._last = min(positions, default=0), max(positions, default=0)
+        self._runs = _runs(positions)
         self._numbers = RowNumbers()
         self._kind_of_row = np.zeros(0, dtype=np.int32)
         self._kinds: dict[KindText, int] = {}
@@ -59,11 +61,20 @@ class LeafKinds:
         found[:, 0] = self._form[records.numbers]  # the bytes before the first column say where the columns are
         row, examples = self._numbers.number(found)
         if examples:
-            texts = [self._text(records, example) for example in examples]
-            new = [self._kinds.setdefault(text, len(self._kinds)) for text in texts]
+            new = self._numbers_of(found[examples])
             self._kind_of_row = np.concatenate((self._kind_of_row, np.array(new, dtype=np.int32)))
             self.kinds = tuple(self._kinds)
         return self._kind_of_row[row]
+
+    def _numbers_of(self, words: UInt64) -> list[int]:
+        """Return the numbers of the kinds that rows of words say."""
+        forms = list(self._forms)
+        raw, size = words.tobytes(), words.shape[1] * _WORD
+        numbers = []
+        for place, form in enumerate(words[:, 0].tolist()):
+            text = _kind_text(forms[form], raw[place * size + _WORD : (place + 1) * size])
+            numbers.append(self._kinds.setdefault(text, len(self._kinds)))
+        return numbers
 
     def _extend(self, columns: RecordColumns) -> None:
         """Work out where new layouts have their kinds."""
@@ -72,25 +83,42 @@ class LeafKinds:
             return
         serial, bounds = columns.serial[:, known:], columns.bounds[:, known:] - columns.bounds[self._first, known:]
         width = max(self._masks.shape[1], 1 - -int(bounds[self._last + 1].max()) // _WORD)
-        at = np.arange(-_WORD, (width - 1) * _WORD)
-        kept = np.zeros((count - known, len(at)), dtype=np.bool_)
-        for position in self._positions:
-            kept |= (at >= bounds[position][:, np.newaxis]) & (at < bounds[position + 1][:, np.newaxis])
         masks = np.zeros((count, width), dtype=np.uint64)
         masks[:known, : self._masks.shape[1]] = self._masks
-        masks[known:] = (kept.view(np.uint8) * np.uint8(0xFF)).view(np.uint64)
-        places = np.concatenate((serial[list(self._positions)], bounds[list(self._positions)])).T
-        forms = [self._forms.setdefault(place.tobytes(), len(self._forms)) for place in places]
+        first_bytes = _first_bytes(width - 1)
+        for start, end in self._runs:
+            masks[known:, 1:] |= first_bytes[bounds[end]] ^ first_bytes[bounds[start]]
+        wanted = list(self._positions)
+        places = np.concatenate((serial[wanted], bounds[wanted])).T.astype(np.int32)
+        raw, size = places.tobytes(), places.shape[1] * places.itemsize
+        at_each = (raw[place : place + size] for place in range(0, len(raw), size))
+        forms = [self._forms.setdefault(form, len(self._forms)) for form in at_each]
         self._masks, self._form = masks, np.concatenate((self._form, np.array(forms, dtype=np.uint64)))
 
-    def _text(self, records: Records, row: int) -> KindText:
-        layout = int(records.numbers[row])
-        data, body = records.cells.data, int(records.cells.header_end[row])
-        serial, bounds = records.columns.serial[:, layout].tolist(), records.columns.bounds[:, layout].tolist()
-        return tuple(
-            _value(serial[position], data[body + bounds[position] : body + bounds[position + 1]].tobytes())
-            for position in self._positions
-        )
+
+def _runs(positions: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return the stretches of columns that follow each other: (first, after the last)."""
+    runs: list[tuple[int, int]] = []
+    for position in sorted(positions):
+        if runs and runs[-1][1] == position:
+            runs[-1] = (runs[-1][0], position + 1)
+        else:
+            runs.append((position, position + 1))
+    return runs
+
+
+@cache
+def _first_bytes(words: int) -> UInt64:
+    """Return the masks that keep the first 0, 1, 2 ... bytes of some words."""
+    return byte_masks(words * _WORD).view(np.uint64)
+
+
+@lru_cache(maxsize=4096)
+def _kind_text(form: bytes, raw: bytes) -> KindText:
+    """Return a kind from the serial types and the places of its columns, in 32 bits each, and its bytes."""
+    numbers = memoryview(form).cast("i").tolist()
+    half = len(numbers) // 2
+    return tuple(_value(serial, raw[place:]) for serial, place in zip(numbers[:half], numbers[half:], strict=True))
 
 
 def fits_in_kinds(columns: RecordColumns, positions: tuple[int, ...]) -> bool:
@@ -99,10 +127,11 @@ def fits_in_kinds(columns: RecordColumns, positions: tuple[int, ...]) -> bool:
     return int(span.max()) <= SPAN_BYTES_MAX and bool(KIND_TYPES[columns.serial[list(positions)]].all())
 
 
-def _value(serial: int, value: bytes) -> bytes | None:
-    """Return a value as the text that SQLite makes of it."""
+def _value(serial: int, raw: bytes) -> bytes | None:
+    """Return the value that bytes begin with as the text that SQLite makes of it."""
     if serial == 0:
         return None
+    value = raw[: int(SIZES[serial])]
     if serial >= FIRST_TEXT_TYPE:
         return value
     whole = int.from_bytes(value, "big", signed=True) if serial <= LAST_INT_TYPE else serial - FALSE_TYPE

@@ -18,10 +18,12 @@ from infra.btree_cells import IS_INTEGER, IS_TEXT, Cells, RecordColumns
 from infra.btree_kinds import LeafKinds, fits_in_kinds
 from infra.btree_layouts import Layouts, Records, records_one_by_one
 from infra.btree_pages import PageFormat, leaf_pages, read_pages
-from infra.packed_read import CHUNK_ROWS, FIRST_KEY, PackedChunk, PackedTable, read_chunks
+from infra.packed_read import CHUNK_ROWS, FIRST_KEY, PackedChunk, PackedTable, has_rows, read_chunks
 
+ROWS_MIN: Final = 1000
+"""A smaller table is read by SQLite: what the calls on columns cost is more than what they save."""
 LEAVES_MIN: Final = 2
-"""A table of one page is read by SQLite: nothing is gained, and small orgs need no more code to be right."""
+"""So is a table of one page."""
 
 _ROWS_PER_LEAF: Final = 32
 _BLOCK_LEAVES: Final = 384
@@ -43,7 +45,8 @@ def read_table(
     db: apsw.Connection, table: PackedTable, parameters: tuple[str, ...] = (), *, chunk_rows: int = CHUNK_ROWS
 ) -> Iterator[PackedChunk]:
     """Yield all rows of a table, by key, at most about ``chunk_rows`` at a time; raises apsw.Error."""
-    places = None if table.condition or parameters else _places(db, table)
+    plain = not table.condition and not parameters and has_rows(db, table, ROWS_MIN)
+    places = _places(db, table) if plain else None
     leaves = None if places is None else leaf_pages(db, places.root)
     if places is None or leaves is None or len(leaves.numbers) < LEAVES_MIN:
         yield from read_chunks(db, table, parameters, chunk_rows=chunk_rows)

@@ -27,6 +27,9 @@ LAST_KEY: Final = 2**63 - 1
 BLOCK_BYTES_MAX: Final = 64 * 2**20
 """Bound on a block (a chunk of ordinary rows has 5 MB); beyond it the chunk is read row by row."""
 
+FEW_ROWS: Final = 256
+"""So few rows are read one by one: a dozen statements and calls on columns cost more than they."""
+
 _SLOW_ROWS: Final = 20_000
 _SLOW_BYTES: Final = 16 * 2**20
 _SQLITE_LENGTH_MAX: Final = 10**9
@@ -93,6 +96,9 @@ def read_chunks(
     keys: tuple[int, int] = (FIRST_KEY, LAST_KEY),
 ) -> Iterator[PackedChunk]:
     """Yield the rows with keys above ``keys[0]`` up to ``keys[1]``, about ``chunk_rows`` at a time; raises apsw.Error."""
+    if not has_rows(db, table, min(FEW_ROWS, chunk_rows), keys[0]):
+        yield from _read_rows(db, table, (*keys, *parameters))
+        return
     packable = db.pragma("encoding") == "UTF-8"  # a UTF-16 file's text would be concatenated as UTF-16
     sql = packed_sql(table, _not_null(db, table)) if packable else ""
     low, last = keys
@@ -109,6 +115,11 @@ def read_chunks(
         if at_end:
             return
         low = high
+
+
+def has_rows(db: apsw.Connection, table: PackedTable, count: int, key: int = FIRST_KEY) -> bool:
+    """Whether a table has more than so many rows above a key, whatever its condition."""
+    return count == 0 or db.execute(bound_sql(table), (key, count)).get is not None
 
 
 def bound_sql(table: PackedTable) -> str:

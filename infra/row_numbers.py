@@ -6,7 +6,10 @@ import numpy as np
 
 from core.planning.columns import Int64, UInt64
 
-_BUCKET_BITS: Final = 16
+_FEW_BUCKETS_BITS: Final = 12
+_BUCKETS_BITS: Final = 17
+_ROWS_PER_BUCKETS: Final = 64
+"""More buckets than rows, so that few rows share one: as many as that times the rows, while there is room."""
 _WORDS_MAX: Final = 128
 _FIRST_ROOM: Final = 256
 _MULTIPLIERS: Final = np.random.default_rng(0x5C4ED01E).integers(0, 2**63, _WORDS_MAX, dtype=np.uint64) * np.uint64(
@@ -26,7 +29,8 @@ class RowNumbers:
         self._known = np.zeros((_FIRST_ROOM, 1), dtype=np.uint64)
         self._digest = np.zeros(_FIRST_ROOM, dtype=np.uint64)
         self._by_bytes: dict[bytes, int] = {}
-        self._bucket = np.zeros(1 << _BUCKET_BITS, dtype=np.int64)
+        self._bits = np.uint64(_FEW_BUCKETS_BITS)
+        self._bucket = np.zeros(1 << _FEW_BUCKETS_BITS, dtype=np.int64)
 
     def number(self, table: UInt64) -> tuple[Int64, list[int]]:
         """Return the number of each row, and for each number that is new a row that has it.
@@ -37,7 +41,7 @@ class RowNumbers:
         if width > self._known.shape[1]:
             self._widen(width)
         digest = table @ _MULTIPLIERS[:width]
-        number = self._bucket[(digest >> np.uint64(64 - _BUCKET_BITS)).view(np.int64)]
+        number = self._bucket[self._bucket_of(digest)]
         other = self._digest[number] != digest
         if not self.count:
             other[:] = True
@@ -54,26 +58,36 @@ class RowNumbers:
 
     def _looked_up(self, table: UInt64, rows: Int64, digest: UInt64, new: list[int]) -> Int64:
         """Return the numbers of rows, one by one; those that had none are added to ``new``."""
-        numbers = []
-        for row in rows.tolist():
-            count = self.count
-            number = self._by_bytes.setdefault(table[row].tobytes().rstrip(b"\0"), count)
+        words = table[rows]
+        raw, size = words.tobytes(), words.shape[1] * words.itemsize
+        numbers, first = [], len(new)
+        for place, row in enumerate(rows.tolist()):
+            count = len(self._by_bytes)
+            number = self._by_bytes.setdefault(raw[place * size : (place + 1) * size].rstrip(b"\0"), count)
             if number == count:
-                self._add(table[row], digest[row])
                 new.append(row)
             numbers.append(number)
+        self._add(table[new[first:]], digest[new[first:]])
         return np.array(numbers, dtype=np.int64)
 
-    def _add(self, words: UInt64, digest: np.uint64) -> None:
-        if self.count == len(self._known):
-            self._known = np.concatenate((self._known, np.zeros_like(self._known)))
-            self._digest = np.concatenate((self._digest, np.zeros_like(self._digest)))
-        self._known[self.count] = words
-        self._digest[self.count] = digest
-        bucket = int(digest >> np.uint64(64 - _BUCKET_BITS))
-        if not self._bucket[bucket]:
-            self._bucket[bucket] = self.count
-        self.count += 1
+    def _add(self, words: UInt64, digest: UInt64) -> None:
+        """Remember rows; a bucket that several want is that of the first."""
+        first, self.count = self.count, self.count + len(words)
+        if self.count > len(self._known):
+            room = np.zeros((2 * self.count, words.shape[1]), dtype=np.uint64)
+            room[:first] = self._known[:first]
+            self._known, self._digest = room, np.concatenate((self._digest[:first], room[first:, 0]))
+        self._known[first : self.count] = words
+        self._digest[first : self.count] = digest
+        bits = min(_BUCKETS_BITS, (_ROWS_PER_BUCKETS * self.count).bit_length())
+        if bits > self._bits:
+            self._bits, self._bucket, first = np.uint64(bits), np.zeros(1 << bits, dtype=np.int64), 0
+        bucket = self._bucket_of(self._digest[first : self.count])
+        free = self._bucket[bucket] == 0
+        self._bucket[bucket[free][::-1]] = np.arange(first, self.count)[free][::-1]
+
+    def _bucket_of(self, digest: UInt64) -> Int64:
+        return (digest >> (np.uint64(64) - self._bits)).view(np.int64)
 
     def _widen(self, width: int) -> None:
         wider = np.zeros((len(self._known), width), dtype=np.uint64)

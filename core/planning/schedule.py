@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -109,15 +110,17 @@ class _Kinds:
         return self._last_numbers
 
     def _tabulate(self) -> None:
-        kinds = tuple(kind for kind, _ in self._numbers)
-        self.kinds = kinds
+        self.kinds = tuple(kind for kind, _ in self._numbers)
         self.instances = np.array([instance for _, instance in self._numbers] or [NULL_ID], dtype=np.int64)
-        self.owned = np.array([k.status in OWNED_STATUSES for k in kinds] or [False], dtype=np.bool_)
-        self.always_asked = np.array(
-            [is_followup(k) or k.email_type.startswith(CAMPAIGN_PREFIX) for k in kinds] or [True], dtype=np.bool_
-        )
-        """Whether rows of a kind are asked about however old they are."""
-        self.digests = digest.kind_digests(kinds)
+        self.owned, self.always_asked, self.digests = _kind_tables(self.kinds)
+
+
+@lru_cache(maxsize=16)
+def _kind_tables(kinds: tuple[RowKind, ...]) -> tuple[Bool, Bool, digest.KindDigests]:
+    """Return which kinds are ours, which are asked about however old they are, and what they add to digests."""
+    owned = np.array([k.status in OWNED_STATUSES for k in kinds] or [False], dtype=np.bool_)
+    always = [is_followup(k) or k.email_type.startswith(CAMPAIGN_PREFIX) for k in kinds]
+    return owned, np.array(always or [True], dtype=np.bool_), digest.kind_digests(kinds)
 
 
 def _owned(chunk: ScheduleChunk, kind: Int32, instances: Int64, some: Int64 | None) -> ScheduleRows:

@@ -96,6 +96,8 @@ def reconcile(
     config = config_of(db, order, clock, started)
     today, warnings = planning_date(db, order, config, clock)
     journal.info("planning", org_id=order.org_id, run_id=order.run_id, as_of=today.isoformat())
+    # Before the columns: each change of turns between the libraries that read them opens the file anew.
+    change_log_ids, last = tuple(db.open_change_log_ids()), db.last_checkpoint()
     reading = read_org(db, config, day_number(today))
     try:
         planned = plan(reading.snapshot, config, day_number(today))
@@ -104,9 +106,7 @@ def reconcile(
     _require_checked(order, planned, reading, config)
     difference = diff_schedule(planned.rows, reading.snapshot.schedule, day_number(today))
     issues = diff_issues(planned.issues, reading.issues)
-    change_log_ids = tuple(db.open_change_log_ids())
     changed = written or not difference.changes.is_empty or not issues.is_empty or bool(change_log_ids)
-    last = db.last_checkpoint()
     before = digest.hex_digest(difference.before + applied.taken)
     if last is not None and last.schedules_after_checksum not in {None, before}:
         warnings = (*warnings, SCHEDULE_EDITED)

@@ -16,7 +16,7 @@ from core.planning.calendar import to_date
 from core.runs.ports import OrgDatabase
 from core.runs.reconcile import Order, Reconciled, reconcile
 from events.types import OrgId
-from infra import btree_read
+from infra import btree_read, packed_read
 from infra.org_db import SqliteOrgStore
 from tests.clocks import FixedClock
 from tests.journals import ListJournal
@@ -73,6 +73,8 @@ def as_if_large(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         db.execute("VACUUM")
     db.close()
     monkeypatch.setattr(btree_read, "LEAVES_MIN", 1)
+    monkeypatch.setattr(btree_read, "ROWS_MIN", 0)
+    monkeypatch.setattr(packed_read, "FEW_ROWS", 0)
     monkeypatch.setattr(matching, "_LAYOUT_ROWS_MIN", 1)
     monkeypatch.setattr(matching, "_LAYOUTS_MAX", 10**6)
     monkeypatch.setattr(columns, "_PART_ROWS", 5)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.planning.columns import NULL_ID
-from infra import btree_read
+from infra import btree_read, packed_read
 from infra.btree_read import read_table
 from infra.packed_read import PackedTable, read_chunks
 from tests.properties.test_packed_read import PlainRow, plain_rows
@@ -48,6 +48,15 @@ any_value = st.one_of(
 )
 whole = st.one_of(st.none(), st.sampled_from([0, 1, -1, 127, -128, 2**31, -(2**47), 2**62, -(2**63) + 1]))
 keys = st.one_of(st.integers(1, 400), st.sampled_from([2**28, 2**35 + 1, 2**55, 2**56, 2**62, -1, -(2**62)]))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def as_if_large() -> Iterator[None]:
+    """Small tables are read like large ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed_read, "FEW_ROWS", 0)
+        patch.setattr(btree_read, "ROWS_MIN", 0)
+        yield
 
 
 @contextmanager

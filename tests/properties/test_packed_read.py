@@ -1,6 +1,7 @@
 """The packed read and the row-by-row read of a table are one function: whatever a table holds, both say the same."""
 
 import math
+from collections.abc import Iterator
 
 import apsw
 import pytest
@@ -42,6 +43,14 @@ nasty = st.one_of(
 value: Cells = st.one_of(st.none(), ordinary, nasty)
 plain: Cells = st.one_of(st.none(), ordinary)
 integer = st.one_of(st.none(), st.integers(-(2**63) + 1, 2**63 - 1), st.integers(-20, 1200))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def as_if_large() -> Iterator[None]:
+    """Small tables are read like large ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed_read, "FEW_ROWS", 0)
+        yield
 
 
 def rows_of(cell: Cells) -> st.SearchStrategy[list[Row]]:

@@ -9,13 +9,14 @@ from infra import row_numbers
 from infra.row_numbers import RowNumbers
 
 
-@pytest.mark.parametrize("bucket_bits", [1, 16])
+@pytest.mark.parametrize("bucket_bits", [1, 3, 16])
 @pytest.mark.parametrize("weight", [None, 0])
 def test_equal_rows_have_one_number_for_good(
     monkeypatch: pytest.MonkeyPatch, bucket_bits: int, weight: int | None
 ) -> None:
     """Few buckets are shared by many rows, and with a weight of 0 all rows have one digest."""
-    monkeypatch.setattr(row_numbers, "_BUCKET_BITS", bucket_bits)
+    monkeypatch.setattr(row_numbers, "_FEW_BUCKETS_BITS", bucket_bits)
+    monkeypatch.setattr(row_numbers, "_BUCKETS_BITS", bucket_bits)
     if weight is not None:
         monkeypatch.setattr(row_numbers, "_MULTIPLIERS", np.full(8, weight, dtype=np.uint64))
     random, numbers, seen = Random(1), RowNumbers(), dict[tuple[int, ...], int]()
