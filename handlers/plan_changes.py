@@ -9,7 +9,7 @@ import numpy as np
 
 from core.planning.calendar import to_date
 from core.planning.changes import ScheduleChanges
-from core.planning.columns import NO_DAY, Bool, Int32, Int64
+from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64
 from core.planning.reasons import MISSED_SEND_DATE
 from core.planning.schedule import Schedule
 from core.planning.snapshot import RowKind
@@ -128,7 +128,7 @@ def _count(
     change: ChangeKind,
     before: Int32,
     before_kinds: tuple[RowKind, ...],
-    after: Int32,
+    after: Int32 | Int16,
     after_kinds: tuple[RowKind, ...],
 ) -> list[Change]:
     """Count pairs of kinds; -1 before: there is no such row yet."""

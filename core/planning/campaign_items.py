@@ -12,9 +12,9 @@ from core.planning.candidates import Frame
 from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64, parts_of
 from core.planning.items import Items, Source, make_items
 from core.planning.ledger import Ledger
-from core.planning.ordering import pair_key
+from core.planning.ordering import is_first, is_in, pair_key
 from core.planning.reasons import Reason
-from core.planning.rules import CAMPAIGN, CAMPAIGN_PREFIX, UNKNOWN_STATE
+from core.planning.rules import CAMPAIGN, STATE_CODES, UNKNOWN_STATE
 from core.planning.schedule import Schedule
 from core.planning.snapshot import EnrolmentChunk
 from core.planning.text_dates import parse_dates
@@ -27,7 +27,7 @@ class Enrolments:
     """Enrolments of active campaigns whose contact and trigger date can be used, by instance and enrolment id (R54)."""
 
     enrolment_id: Int64
-    contact: Int64
+    contact: Int32
     instance_id: Int64
     trigger_day: Int32
     """NO_DAY where the enrolment has no trigger date of its own."""
@@ -41,12 +41,12 @@ class Enrolments:
 
 def judge_enrolments(frame: Frame, book: CampaignBook, chunks: Iterable[EnrolmentChunk]) -> Enrolments:
     """Sort enrolments into usable and bad ones; those of campaigns that do not count are not looked at."""
-    enrolled = np.array([c.instance_id for c in book.active if not c.target_all_contacts], dtype=np.int64)
-    parts: list[tuple[Int64, Int64, Int64, Int32]] = []
+    enrolled = np.array(sorted(c.instance_id for c in book.active if not c.target_all_contacts), dtype=np.int64)
+    parts: list[tuple[Int64, Int32, Int64, Int32]] = []
     bad_ids: list[Int64] = []
     for chunk in chunks:
-        rows = np.flatnonzero(np.isin(chunk.campaign_instance_id, enrolled))
-        contact = frame.contacts.index_of(chunk.contact_id[rows])
+        rows = is_in(chunk.campaign_instance_id, enrolled).nonzero()[0]
+        contact = frame.places.of(chunk.contact_id.take(rows))
         trigger_day, unparsable = parse_dates(chunk.trigger_date.take(rows))
         bad = (contact < 0) | unparsable
         bad_ids.append(chunk.enrolment_id[rows[bad]])
@@ -54,7 +54,7 @@ def judge_enrolments(frame: Frame, book: CampaignBook, chunks: Iterable[Enrolmen
         parts.append((chunk.enrolment_id[good], contact[~bad], chunk.campaign_instance_id[good], trigger_day[~bad]))
     if not parts:
         none = np.zeros(0, dtype=np.int64)
-        return Enrolments(none, none, none, np.zeros(0, dtype=np.int32), ())
+        return Enrolments(none, np.zeros(0, dtype=np.int32), none, np.zeros(0, dtype=np.int32), ())
     ids, contact, instance_id, trigger_day = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = np.lexsort((ids, instance_id))
     issues = tuple(f"bad_enrolment:{i}" for i in np.sort(np.concatenate(bad_ids)).tolist())
@@ -66,7 +66,7 @@ class LockedMail:
     """Campaign mail that the sender has, by instance: contact (-1: nobody) and event."""
 
     instance_id: Int64
-    contact: Int64
+    contact: Int32
     event: Int32
 
     def rows_of(self, instance_id: int) -> slice:
@@ -75,7 +75,7 @@ class LockedMail:
 
 
 def _rows_of(sorted_ids: Int64, instance_id: int) -> slice:
-    return slice(int(np.searchsorted(sorted_ids, instance_id)), int(np.searchsorted(sorted_ids, instance_id, "right")))
+    return slice(int(sorted_ids.searchsorted(instance_id)), int(sorted_ids.searchsorted(instance_id, "right")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +89,14 @@ class CampaignContext:
 
 def campaign_context(frame: Frame, book: CampaignBook, enrolments: Enrolments, schedule: Schedule) -> CampaignContext:
     """Gather it: of the locked rows those of campaigns that count, whatever else the sender ever sent."""
-    locked = schedule.locked
-    of_campaign = schedule.kinds_where(lambda k: k.email_type.startswith(CAMPAIGN_PREFIX))
-    rows = np.flatnonzero(of_campaign[locked.kind])
-    rows = rows[np.isin(locked.instance_id[rows], [c.instance_id for c in book.active])]
-    rows = rows[np.argsort(locked.instance_id[rows], kind="stable")]
-    contact = frame.contacts.index_of(locked.contact_id[rows])
-    return CampaignContext(
-        enrolments, LockedMail(locked.instance_id[rows], contact, locked.event_day[rows]), book.carriers
-    )
+    locked, of_campaign = schedule.locked, frame.kinds.type_code == CAMPAIGN
+    found = (of_campaign.take(locked.kinds_of(part)).nonzero()[0] + part.start for part in parts_of(len(locked)))
+    rows = locked.take(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
+    active = np.array(sorted(c.instance_id for c in book.active), dtype=np.int64)
+    mine = is_in(rows.instance_id, active).nonzero()[0]
+    rows = rows.take(mine[rows.instance_id.take(mine).argsort(kind="stable")])
+    mail = LockedMail(rows.instance_id, frame.places.of(rows.contact_id), rows.event_day)
+    return CampaignContext(enrolments, mail, book.carriers)
 
 
 def campaign_items(
@@ -143,7 +142,7 @@ def _candidates(  # what is found about the audience, and where it is entered
     source: Source,
     handled: "_Handled",
     ledger: Ledger,
-    contact: Int64,
+    contact: Int64 | Int32,
     trigger: Int32,
     matches: Bool,
 ) -> Items:
@@ -155,54 +154,61 @@ def _candidates(  # what is found about the audience, and where it is entered
     items = make_items(contact, ideal_dates(frame, campaign, contact, trigger), source)
     # A date that the calendar of the rules does not have (R21) could be written, and not be read again.
     expired = (items.deadline < frame.today) | (items.ideal < _FIRST_DAY)
-    beyond = frame.beyond_lookahead(items.ideal) | (items.ideal > _LAST_DAY)
-    in_hand = handled.handles(contact, items)
+    beyond = ~expired & (frame.beyond_lookahead(items.ideal) | (items.ideal > _LAST_DAY))
+    in_hand = ~expired & ~beyond & handled.handles(contact, items)
     ledger.leave("campaign_over", expired)
-    ledger.leave("beyond_lookahead", ~expired & beyond)
-    ledger.leave("handled", ~expired & ~beyond & in_hand)
-    due = ~expired & ~beyond & ~in_hand
-    items = items.take(due)
-    return items.with_reason(_reasons(frame, campaign, items, matches[due]))
+    ledger.leave("beyond_lookahead", beyond)
+    ledger.leave("handled", in_hand)
+    gone = expired | beyond | in_hand
+    if bool(gone.any()):
+        items, matches = items.take((~gone).nonzero()[0]), matches[~gone]
+    return items.with_reason(_reasons(frame, campaign, items, matches))
 
 
-def audience(frame: Frame, campaign: Campaign, context: CampaignContext) -> Iterator[tuple[Int64, Int32, Bool]]:
+def audience(frame: Frame, campaign: Campaign, context: CampaignContext) -> Iterator[tuple[Int64 | Int32, Int32, Bool]]:
     """Yield (contact, trigger day, whether the targets match) of everyone the campaign is about (R54)."""
     if campaign.target_all_contacts:
         trigger = campaign.active_start if campaign.active_start is not None else campaign.created
         day = NO_DAY if trigger is None else trigger
         for part in parts_of(len(frame.contacts)):
-            contact = np.flatnonzero(frame.contacts.schedulable[part]) + part.start
-            contact = contact[_matches(frame, campaign, contact, context.carriers)]
+            contact = frame.contacts.schedulable[part].nonzero()[0] + part.start
+            if campaign.is_targeted:
+                contact = contact[_matches(frame, campaign, contact, context.carriers)]
             yield contact, np.full(len(contact), day, dtype=np.int32), np.ones(len(contact), dtype=np.bool_)
         return
     enrolments, rows = context.enrolments, context.enrolments.rows_of(campaign.instance_id)
-    contact, trigger_day = enrolments.contact[rows], enrolments.trigger_day[rows]
-    wanted = frame.contacts.schedulable[contact]
-    contact, trigger_day = contact[wanted], trigger_day[wanted]
+    if rows.start == rows.stop:
+        return
+    enrolled, trigger_day = enrolments.contact[rows], enrolments.trigger_day[rows]
     if campaign.active_start is not None:
         trigger_day = np.where(trigger_day == NO_DAY, campaign.active_start, trigger_day).astype(np.int32)
-    event = np.full(len(contact), campaign.spread[0], dtype=np.int32) if campaign.spread else trigger_day
+    event = np.full(len(enrolled), campaign.spread[0], dtype=np.int32) if campaign.spread else trigger_day
     # R55: the same (contact, event) twice in an instance counts once, the lowest enrolment id; rows are in id order.
-    _, first = np.unique(pair_key(contact, event), return_index=True)
-    contact, trigger_day = contact[first], trigger_day[first]
-    yield contact, trigger_day, _matches(frame, campaign, contact, context.carriers)
+    pair = pair_key(enrolled, event)
+    order = pair.argsort(kind="stable")
+    order = order[is_first(pair.take(order))]
+    order = order[frame.contacts.schedulable.take(enrolled.take(order))]
+    enrolled = enrolled.take(order)
+    yield enrolled, trigger_day.take(order), _matches(frame, campaign, enrolled, context.carriers)
 
 
-def _matches(frame: Frame, campaign: Campaign, contact: Int64, carriers: Sequence[str]) -> Bool:
+def _matches(frame: Frame, campaign: Campaign, contact: Int64 | Int32, carriers: Sequence[str]) -> Bool:
     matches = np.ones(len(contact), dtype=np.bool_)
     if campaign.states is not None:
-        matches &= np.isin(frame.contacts.state[contact], sorted(campaign.states))
+        wanted = np.zeros(len(STATE_CODES) + 1, dtype=np.bool_)  # the last one is the unknown state
+        wanted[list(campaign.states)] = True
+        matches &= wanted.take(frame.contacts.state.take(contact))
     if campaign.carriers is not None:
-        matches &= np.isin(frame.contacts.carrier[contact], carrier_numbers(campaign, carriers))
+        matches &= is_in(frame.contacts.carrier.take(contact), carrier_numbers(campaign, carriers))
     return matches
 
 
-def ideal_dates(frame: Frame, campaign: Campaign, contact: Int64, trigger: Int32) -> Int32:
+def ideal_dates(frame: Frame, campaign: Campaign, contact: Int64 | Int32, trigger: Int32) -> Int32:
     """Return the ideal dates of contacts with a trigger date, which a spread campaign does without (R55)."""
     if campaign.spread is None:
         return trigger - np.int32(campaign.settings.days_before_event)
     start, end = campaign.spread
-    ideal: Int32 = (start + frame.contacts.contact_id[contact] % (end - start + 1)).astype(np.int32)
+    ideal: Int32 = (start + frame.contacts.contact_id.take(contact) % (end - start + 1)).astype(np.int32)
     return ideal
 
 
@@ -226,13 +232,11 @@ class _Handled:
         known = (contact >= 0) & (event != NO_DAY)
         return cls(None, np.sort(pair_key(contact[known], event[known])))
 
-    def handles(self, contact: Int64, items: Items) -> Bool:
+    def handles(self, contact: Int64 | Int32, items: Items) -> Bool:
         """Whether each item is written already."""
         if self.contacts is not None:
-            return self.contacts[contact]
-        if not len(self.pairs):
-            return np.zeros(len(contact), dtype=np.bool_)
-        return np.isin(pair_key(contact, items.event), self.pairs)
+            return self.contacts.take(contact)
+        return is_in(pair_key(contact, items.event), self.pairs)
 
 
 def _reasons(frame: Frame, campaign: Campaign, items: Items, matches: Bool) -> Int16:
@@ -242,11 +246,11 @@ def _reasons(frame: Frame, campaign: Campaign, items: Items, matches: Bool) -> I
     if settings.respect_exclusion_windows:
         reason = frame.windows.check(contact, items.ideal)
     if settings.respect_exclusion_windows or not frame.config.send_without_zipcode_for_universal:
-        reason[frame.contacts.state[contact] == UNKNOWN_STATE] = Reason.STATE_UNKNOWN
+        reason[frame.contacts.state.take(contact) == UNKNOWN_STATE] = Reason.STATE_UNKNOWN
     reason[items.ideal > items.deadline] = Reason.AFTER_CAMPAIGN_END
     if settings.skip_failed_underwriting:
-        reason[frame.contacts.failed_underwriting[contact]] = Reason.FAILED_UNDERWRITING__CAMPAIGN
-    if not campaign.is_aep:
+        reason[frame.contacts.failed_underwriting.take(contact)] = Reason.FAILED_UNDERWRITING__CAMPAIGN
+    if frame.config.exclude_failed_underwriting_global and not campaign.is_aep:
         reason[frame.barred_globally(contact)] = Reason.FAILED_UNDERWRITING__GLOBAL
     reason[~matches] = Reason.TARGET_MISMATCH
     return reason

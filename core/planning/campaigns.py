@@ -62,6 +62,11 @@ class Campaign:
         """Whether R34 does not apply to it."""
         return self.email_type == CAMPAIGN_PREFIX + AEP_CAMPAIGN_TYPE
 
+    @property
+    def is_targeted(self) -> bool:
+        """Whether it is not for everyone (R54)."""
+        return self.states is not None or self.carriers is not None
+
 
 IdleCause = Literal[
     "campaign_type_missing", "campaign_inactive", "bad_campaign_dates", "campaign_not_begun", "campaign_ended"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.planning.columns import Int32, Int64
+from core.planning.columns import Int16, Int32, Int64
 from core.planning.rows import PlannedRows
 from core.planning.snapshot import RowKind
 
@@ -22,7 +22,7 @@ class RowBatch:
     parent_schedule_id: Int64
     event_day: Int32
     send_day: Int32
-    kind: Int32
+    kind: Int32 | Int16
     """Index into ``kinds``."""
     kinds: tuple[RowKind, ...]
 
@@ -88,7 +88,7 @@ class PlannedBatch:
         return self.rows.event_day[self.places]
 
     @property
-    def kind(self) -> Int32:
+    def kind(self) -> Int32 | Int16:
         """As in RowBatch."""
         return self.rows.kind[self.places]
 

@@ -1,6 +1,6 @@
 """How many mails lie on each day: histograms that need no second copy of their columns."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -28,16 +28,15 @@ class DayCounts:
             counts[: len(found)] += found
         return cls(first, counts[1:])
 
-    def on(self, days: Int32) -> Int64:
-        """Return the mails on each day, of those that are counted."""
-        return self.counts.take(days - np.int32(self.first))
 
-
-def count_days(columns: Iterable[DayCounts]) -> Mapping[int, int]:
+def count_days(columns: Sequence[DayCounts]) -> Mapping[int, int]:
     """Return the mails per day number, days without mail left out, ascending; all days are real dates (R2)."""
-    counts: dict[int, int] = {}
-    for column in columns:
-        for place in column.counts.nonzero()[0].tolist():
-            day = column.first + place
-            counts[day] = counts.get(day, 0) + int(column.counts[place])
-    return dict(sorted(counts.items()))
+    filled = [column for column in columns if column.counts.any()]
+    if not filled:
+        return {}
+    first = min(column.first for column in filled)
+    total = np.zeros(max(column.first + len(column.counts) for column in filled) - first, dtype=np.int64)
+    for column in filled:
+        total[column.first - first :][: len(column.counts)] += column.counts
+    days = total.nonzero()[0]
+    return dict(zip((days + first).tolist(), total.take(days).tolist(), strict=True))

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from core.planning.columns import NULL_ID, Bool, Int32, Int64, UInt64
+from core.planning.columns import NULL_ID, Bool, Int16, Int32, Int64, UInt64
 from core.planning.hashing import mix64
 from core.planning.rules import FOLLOWUP_PREFIX
 from core.planning.snapshot import RowKind
@@ -57,7 +57,7 @@ def schedule_rows(  # the identity and content of a row, by column
     parent_id: Int64,
     event_day: Int32,
     send_day: Int32,
-    kind: Int32,
+    kind: Int32 | Int16,
     kinds: Sequence[RowKind],
 ) -> UInt64:
     """Return the digest of schedule rows: identity (R7) and content (R90), not row ids, run ids or times."""
@@ -71,7 +71,7 @@ def rows_of_kinds(  # the same
     parent_id: Int64,
     event_day: Int32,
     send_day: Int32,
-    kind: Int32,
+    kind: Int32 | Int16,
     kinds: KindDigests,
 ) -> UInt64:
     """Return the same with kinds that were looked at before."""
@@ -84,10 +84,10 @@ def rows_of_kinds(  # the same
     return add_rows(mix64(row ^ kinds.hashes[kind]))
 
 
-def used_kinds(kind: Int32, kinds: Sequence[RowKind]) -> tuple[Int32, Sequence[RowKind]]:
+def used_kinds(kind: Int32 | Int16, kinds: Sequence[RowKind]) -> tuple[Int32, Sequence[RowKind]]:
     """Leave out kinds that none of a few rows has: an org has a hundred of them."""
     if len(kind) >= len(kinds):
-        return kind, kinds
+        return kind.astype(np.int32, copy=False), kinds
     used, number = np.unique(kind, return_inverse=True)
     return number.astype(np.int32), [kinds[k] for k in used.tolist()]
 

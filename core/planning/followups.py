@@ -10,6 +10,7 @@ import numpy as np
 from core.planning.campaigns import CampaignBook
 from core.planning.candidates import Frame
 from core.planning.columns import NO_DAY, Bool, Int8, Int16, Int32, Int64, TextColumn
+from core.planning.ordering import is_first, is_in
 from core.planning.reasons import Reason
 from core.planning.rules import CAMPAIGN, UNKNOWN_STATE
 from core.planning.schedule import null_to_zero
@@ -161,9 +162,9 @@ def _parents(frame: Frame, book: CampaignBook) -> _Parents:
     writable = frame.contacts.schedulable.copy()
     writable[contact[known & kinds.followup.take(rows.kind)]] = False  # R81: any status
     found = found[writable.take(contact.take(found))]
-    enabled = np.array([i for i, on in book.followup_settings.items() if on], dtype=np.int64)
+    enabled = np.array(sorted(i for i, on in book.followup_settings.items() if on), dtype=np.int64)
     unwanted = (kinds.type_code.take(rows.kind.take(found)) == CAMPAIGN).nonzero()[0]
-    unwanted = unwanted[np.isin(rows.instance_id.take(found.take(unwanted)), enabled, invert=True)]
+    unwanted = unwanted[~is_in(rows.instance_id.take(found.take(unwanted)), enabled)]
     found = np.delete(found, unwanted)
     kind = rows.kind.take(found)
     return _Parents(
@@ -184,10 +185,7 @@ def _one_per_contact(parents: _Parents) -> _Parents:
             -rows.send_day, parents.contact,
         )
     )  # fmt: skip
-    contact = parents.contact.take(order)
-    is_first = np.ones(len(order), dtype=np.bool_)
-    np.not_equal(contact[1:], contact[:-1], out=is_first[1:])
-    return parents.take(order[is_first])
+    return parents.take(order[is_first(parents.contact.take(order))])
 
 
 def _kinds(contact: Int32, sent: Int64, behaviour: Behaviour) -> Int8:

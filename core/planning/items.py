@@ -215,6 +215,15 @@ class ItemStore:
         sources = sources_of(tuple(self._numbers))
         return replace(self._columns.take(slice(0, self._count)), sources=sources)
 
+    def with_room(self, items: Items, more: int) -> Items:
+        """Return items with room for more rows after them; where they are the store's own, as ever, nothing is copied."""
+        if len(items) != self._count or not np.may_share_memory(items.contact, self._columns.contact):
+            self._count, self._numbers = 0, {}
+            self.add(items)
+        if self._count + more > len(self._columns):
+            self._move_to(self._room(self._count + more))
+        return replace(self._columns.take(slice(0, self._count + more)), sources=sources_of(tuple(self._numbers)))
+
     def _room(self, rows: int) -> Items:
         days = (np.empty(rows, dtype=np.int32) for _ in range(3))
         numbers = np.empty(rows, dtype=np.int32) if self._wide else np.empty(rows, dtype=np.int16)

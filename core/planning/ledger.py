@@ -1,10 +1,13 @@
 """The books of a plan: every candidate that is looked at becomes a row or is not due, and the numbers must add up."""
 
 from collections import Counter
+from typing import TypeVar
 
 import numpy as np
 
 from core.planning.columns import Bool, Int32, Int64
+
+Row = TypeVar("Row", Int64, Int32)
 
 
 class ConservationError(Exception):
@@ -33,7 +36,7 @@ class Ledger:
         if count := int(np.count_nonzero(gone)):
             self.not_due[cause] += count
 
-    def without(self, cause: str, gone: Bool, contact: Int64, days: Int32) -> tuple[Int64, Int32]:
+    def without(self, cause: str, gone: Bool, contact: Row, days: Int32) -> tuple[Row, Int32]:
         """Enter candidates that leave for a cause; return those that are left, by contact and day."""
         if count := int(np.count_nonzero(gone)):
             self.not_due[cause] += count

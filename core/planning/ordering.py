@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from core.planning.columns import Int8, Int16, Int32, Int64
+from core.planning.columns import Bool, Int8, Int16, Int32, Int64
 
 IntColumn: TypeAlias = Int8 | Int16 | Int32 | Int64
 
@@ -29,6 +29,21 @@ def day_of(key: Int64) -> Int32:
     """Return the day of each pair key."""
     days: Int32 = ((key & (2**_DAY_BITS - 1)) - _DAY_OFFSET).astype(np.int32)
     return days
+
+
+def is_in(wanted: Int64 | Int32, ascending: Int64 | Int32) -> Bool:
+    """Return whether each value is one of some ascending ones."""
+    if not len(ascending):
+        return np.zeros(len(wanted), dtype=np.bool_)
+    found: Bool = ascending.take(ascending.searchsorted(wanted), mode="clip") == wanted
+    return found
+
+
+def is_first(ascending: Int64 | Int32) -> Bool:
+    """Return whether each of some ascending values is the first of its equals."""
+    first = np.ones(len(ascending), dtype=np.bool_)
+    np.not_equal(ascending[1:], ascending[:-1], out=first[1:])
+    return first
 
 
 def dense_key(columns: Sequence[IntColumn]) -> Int64:

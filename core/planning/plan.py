@@ -111,6 +111,7 @@ def plan(snapshot: Snapshot, config: Config, today: int, watch: Watch = _NOBODY)
     items = apply_limits(frame, balanced.items)  # step 8
     watch.items("limited", items)
     asked_by_day = _asked_by_day(items, followups)
+    items = store.with_room(items, len(followups))
     rows = planned_rows(contacts, items, followups, snapshot.book.active, config.send_time)  # step 9
     ledger.balance(len(rows))
     return Plan(

@@ -8,7 +8,7 @@ from core.planning.candidates import Excluded, Frame
 from core.planning.columns import NO_DAY, Int32
 from core.planning.items import Items, Source, make_items
 from core.planning.ledger import Ledger
-from core.planning.ordering import contact_of, day_of, pair_key
+from core.planning.ordering import contact_of, day_of, is_first, pair_key
 from core.planning.reasons import has_window_end
 from core.planning.rules import EMAIL_TYPES
 from core.planning.smoothing import catch_up
@@ -22,36 +22,32 @@ def post_window(frame: Frame, items: Items, previous: Sequence[Excluded], ledger
     contact, free = _distinct(contact, free)
     ledger.consider("post_window", len(contact))
     grace = frame.config.late_grace_days
-    expired = free + grace < frame.today
-    beyond = frame.beyond_lookahead(free)
-    handled = frame.handled["post_window"].handles(contact, free)
-    barred = frame.barred_globally(contact)
-    ledger.leave("post_window_expired", expired)
-    ledger.leave("beyond_lookahead", ~expired & beyond)
-    ledger.leave("handled", ~expired & ~beyond & handled)
-    ledger.leave("post_window_barred", ~expired & ~beyond & ~handled & barred)
-    owed = ~expired & ~beyond & ~handled & ~barred
+    contact, free = ledger.without("post_window_expired", free < frame.today - grace, contact, free)
+    if frame.last_ideal is not None:
+        contact, free = ledger.without("beyond_lookahead", frame.beyond_lookahead(free), contact, free)
+    contact, free = ledger.without("handled", frame.handled["post_window"].handles(contact, free), contact, free)
+    contact, free = ledger.without("post_window_barred", frame.barred_globally(contact), contact, free)
     # R51 asks of a first free day in the past what R63 asks of any late mail: today, unless today is excluded.
-    return catch_up(frame, _items(frame, contact[owed], free[owed]))
+    return catch_up(frame, _items(frame, contact, free))
 
 
 def _suppressed(items: Items) -> Excluded:
     """Return what a window kept back in this run (R51a): the day that was looked at is the target by then."""
-    rows = np.flatnonzero(has_window_end(items.reason))
-    return Excluded(items.contact[rows], items.target[rows])
+    rows = has_window_end(items.reason).nonzero()[0]
+    return Excluded(items.contact.take(rows), items.target.take(rows))
 
 
 def _first_free_days(frame: Frame, excluded: Sequence[Excluded]) -> tuple[Int32, Int32]:
     """Return (contact, first free day) of what was kept back, where there is such a day."""
     contact = np.concatenate([e.contact for e in excluded])
     free = frame.windows.first_free(contact, np.concatenate([e.checked for e in excluded]))
-    known = free != NO_DAY
-    return contact[known], free[known]
+    known = (free != NO_DAY).nonzero()[0]
+    return contact.take(known), free.take(known)
 
 
 def _distinct(contact: Int32, day: Int32) -> tuple[Int32, Int32]:
     pair = np.sort(pair_key(contact, day))
-    pair = pair[np.concatenate(([True], pair[1:] != pair[:-1]))] if len(pair) else pair
+    pair = pair[is_first(pair)]
     return contact_of(pair), day_of(pair)
 
 

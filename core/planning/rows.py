@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from core.planning.campaigns import Campaign
-from core.planning.columns import NULL_ID, Bool, Int32, Int64, parts_of
+from core.planning.columns import NULL_ID, Bool, Int16, Int32, Int64, parts_of
 from core.planning.contacts import Contacts
 from core.planning.followups import FOLLOWUP_TYPES, Followups
 from core.planning.items import Items, Source
@@ -33,7 +34,7 @@ class Links:
 class PlannedRows:
     """The rows that the rules ask for; every one is pre-scheduled or skipped. Days are always real dates.
 
-    Three million contacts have ten million of them: ids are looked up when they are asked for, and a row has 20 bytes.
+    Three million contacts have ten million of them: ids are looked up when they are asked for, and a row has 18 bytes.
     """
 
     contact_ids: Int64
@@ -45,7 +46,7 @@ class PlannedRows:
     """Index into ``links``."""
     event_day: Int32
     send_day: Int32
-    kind: Int32
+    kind: Int32 | Int16
     """Index into ``kinds``."""
     kinds: tuple[RowKind, ...]
     """Distinct."""
@@ -81,32 +82,37 @@ class PlannedRows:
 def planned_rows(
     contacts: Contacts, items: Items, followups: Followups, campaigns: Sequence[Campaign], send_time: str
 ) -> PlannedRows:
-    """Write items and follow-ups as rows: pre-scheduled on their target, skipped on their ideal date (R75)."""
+    """Write items and follow-ups as rows: pre-scheduled on their target, skipped on their ideal date (R75).
+
+    ``items`` have room for the follow-ups at their end, and are used up: their columns become those of the rows.
+    """
+    count = len(items) - len(followups)
+    planned, rest = slice(0, count), slice(count, len(items))
     # Two instances of one campaign type may look alike: a kind is listed once, so that equal content is an equal number.
     kinds: dict[RowKind, int] = {}
-    kind_of_item = _item_kinds(items, campaigns, send_time, kinds)
+    kind_of_item = _item_kinds(items.take(planned), campaigns, send_time, kinds)
     kind_of_followup = _followup_kinds(followups, send_time, kinds)
-    count = len(items) + len(followups)
-    contact, link, event_day, send_day, kind = (np.empty(count, dtype=np.int32) for _ in range(5))
-    for part in parts_of(len(items)):
+    is_short = len(kinds) <= np.iinfo(np.int16).max
+    kind = items.reason if is_short else np.empty(len(items), dtype=np.int32)
+    link, event_day, send_day = np.empty(len(items), dtype=np.int32), items.ideal, items.target
+    for part in parts_of(count):
         here = items.take(part)
-        contact[part] = here.contact
+        key, event = _kind_key(here), here.event
         link[part] = here.source
-        event_day[part] = here.event
-        send_day[part] = np.where(here.standing, here.target, here.ideal)
-        kind[part] = kind_of_item[_kind_key(here)]
-    rest, sources = slice(len(items), count), items.sources
-    contact[rest] = followups.contact
-    link[rest] = np.arange(len(followups)) + len(sources.entries)
+        np.copyto(here.target, here.ideal, where=here.reason != 0)
+        here.ideal[:] = event
+        kind[part] = kind_of_item.take(key)
+    items.contact[rest] = followups.contact
+    link[rest] = np.arange(len(followups)) + len(items.sources.entries)
     event_day[rest] = followups.event
     send_day[rest] = np.where(followups.reason == 0, followups.target, followups.undelayed)
     kind[rest] = kind_of_followup
-    instance_id = np.where(sources.type_code == CAMPAIGN, sources.instance_id, NULL_ID)
+    instance_id = np.where(items.sources.type_code == CAMPAIGN, items.sources.instance_id, NULL_ID)
     links = Links(
         instance_id=np.concatenate((instance_id, followups.instance_id)),
         parent_id=np.concatenate((np.full_like(instance_id, NULL_ID), followups.parent_row_id)),
     )
-    return PlannedRows(contacts.contact_id, contact, links, link, event_day, send_day, kind, tuple(kinds))
+    return PlannedRows(contacts.contact_id, items.contact, links, link, event_day, send_day, kind, tuple(kinds))
 
 
 def _kind_key(items: Items) -> Int32:
@@ -152,6 +158,7 @@ def _followup_kinds(followups: Followups, send_time: str, kinds: dict[RowKind, i
     return np.array(numbers or [0], dtype=np.int32)[place]
 
 
+@lru_cache(maxsize=4096)
 def _row_kind(  # the columns of a row that a kind stands for
     email_type: str, reason: int, send_time: str, priority: int, email_template: str | None, sms_template: str | None
 ) -> RowKind:

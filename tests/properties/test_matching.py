@@ -89,7 +89,7 @@ def one_by_one(rows: PlannedRows, owned: ScheduleRows, locked: ScheduleRows) -> 
     """The definition: of one identity the lowest row id counts; a date that cannot be read is no identity."""
     as_rows = ScheduleRows(
         np.arange(len(rows)), rows.contact_id, rows.instance_id, rows.parent_id, rows.event_day, rows.send_day,
-        rows.send_day * 0, rows.kind,
+        rows.send_day * 0, rows.kind.astype(np.int32),
     )  # fmt: skip
     taken = {identity_of(locked, place) for place in range(len(locked))}
     held = np.array([identity_of(as_rows, place) in taken for place in range(len(rows))], dtype=np.bool_)

@@ -60,3 +60,25 @@ def test_more_sources_than_two_bytes_can_number_are_told_apart() -> None:
     store = ItemStore(expected=campaigns, sources_max=campaigns)
     store.add(Items(number, number, number, number, np.zeros(campaigns, dtype=np.int16), sources))
     assert store.items().instance_id.tolist() == list(range(1, campaigns + 1))
+
+
+def test_room_for_more_is_made_in_place_where_the_items_are_the_stores_own() -> None:
+    store = ItemStore(expected=4, sources_max=2)
+    store.add(made(BIRTHDAYS, *range(20_020, 21_040)))
+    store.add(made(GRACE, 20_001))
+    items = store.items()
+    few = store.with_room(items, 3)
+    assert (len(few), np.shares_memory(few.ideal, items.ideal)) == (1_024, True)
+    many = store.with_room(items, 5_000)
+    assert len(many) == 6_021
+    assert many.take(slice(1_021)).event.tolist() == items.event.tolist()
+
+
+def test_room_is_made_after_other_items_than_the_stores_own() -> None:
+    store = ItemStore(expected=4, sources_max=2)
+    store.add(made(BIRTHDAYS, 20_020, 20_021))
+    store.add(made(GRACE, 20_001))
+    left = store.items().take(np.array([2, 0]))
+    roomy = store.with_room(left, 1)
+    assert len(roomy) == 3
+    assert roomy.take(slice(2)).event.tolist() == [20_001, 20_034]
