@@ -4,13 +4,13 @@ import json
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Final
 
 from sqlite_utils import Database
 
 from core.planning.snapshot import CampaignInstance, CampaignType
-from core.runs.checkpoint import CheckpointMark
+from core.runs.checkpoint import Checkpoint, CheckpointMark
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.ports import Commit, ConfigRow, StoredRun
 from events.types import EventKey
@@ -33,6 +33,10 @@ _EVENT_RUNS: Final = """
 SELECT source, event_id, run_id FROM scheduler_processed_events
 WHERE (source, event_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"""
 _RUNS: Final = "SELECT run_id, completion_json FROM scheduler_runs WHERE run_id IN (SELECT value FROM json_each(?))"
+
+_CHECKPOINT: Final = tuple(field.name for field in fields(Checkpoint))
+_INSERT_CARRIED: Final = """
+INSERT OR REPLACE INTO scheduler_processed_events (source, event_id, run_id, processed_at) VALUES (?, ?, ?, ?)"""
 
 
 def config_rows(db: Database) -> list[ConfigRow]:
@@ -109,26 +113,12 @@ def write_records(db: Database, commit: Commit) -> None:
     """Write checkpoint, run record, event ids and change-log stamps; forget what is past its keep."""
     checkpoint, run = commit.checkpoint, commit.run
     with db.atomic():
-        db.table("scheduler_checkpoints").insert(asdict(checkpoint))
-        db.table("scheduler_runs").insert(
-            {
-                "run_id": run.run_id,
-                "completion_json": packed(run.completion_json),
-                "committed_at": checkpoint.run_timestamp,
-            }
-        )
-        db.table("scheduler_processed_events").insert_all(
-            (
-                {
-                    "source": key.source,
-                    "event_id": key.id,
-                    "run_id": run.run_id,
-                    "processed_at": checkpoint.run_timestamp,
-                }
-                for key in commit.event_keys
-            ),
-            replace=True,
-        )
+        db.execute(_insert("scheduler_checkpoints", _CHECKPOINT), [getattr(checkpoint, name) for name in _CHECKPOINT])
+        record = run.run_id, packed(run.completion_json), checkpoint.run_timestamp
+        db.execute(_insert("scheduler_runs", ("run_id", "completion_json", "committed_at")), record)
+        for key in commit.event_keys:
+            carried = key.source, key.id, run.run_id, checkpoint.run_timestamp
+            db.execute(_INSERT_CARRIED, carried)
         if commit.change_log_ids:
             db.execute(
                 "UPDATE campaign_change_log SET processed_run_id = ? WHERE id IN (SELECT value FROM json_each(?))",
@@ -137,6 +127,12 @@ def write_records(db: Database, commit: Commit) -> None:
         _prune(db, checkpoint.run_timestamp, run.run_id)
         if commit.parked_before is not None:
             db.execute("DELETE FROM scheduler_parked_items WHERE parked_at < ?", [commit.parked_before])
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    """Return an insert of our own columns: the library's would look at the table's columns first, in every run."""
+    places = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
 
 
 def packed(completion_json: bytes) -> str:

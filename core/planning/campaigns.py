@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,6 +23,9 @@ _NUMBER_KEYS: Final = {"days_before_event": (-3650, 3650), "priority": (-(2**63)
 _DAYS_BEFORE_MAX: Final = 60_000
 """What a type says is not bounded by any rule, but dates are: beyond 160 years a number is as good as this one, and no
 campaign stops a run (R97)."""
+
+_BOOKS_KEPT_MAX: Final = 64
+_KEPT_ROWS_MAX: Final = 200
 
 Value = TypeVar("Value", bool, int)
 
@@ -106,7 +110,14 @@ class CampaignBook:
 
 
 def judge_campaigns(types: Iterable[CampaignType], instances: Iterable[CampaignInstance], today: int) -> CampaignBook:
-    """Judge all instances against today (R52, R53)."""
+    """Judge all instances against today (R52, R53); campaigns change less often than plans are made."""
+    types, instances = tuple(types), tuple(instances)
+    judge = _judged if len(types) + len(instances) <= _KEPT_ROWS_MAX else _judged.__wrapped__
+    return judge(types, instances, today)
+
+
+@lru_cache(maxsize=_BOOKS_KEPT_MAX)
+def _judged(types: tuple[CampaignType, ...], instances: tuple[CampaignInstance, ...], today: int) -> CampaignBook:
     by_name = {t.name: t for t in types}
     active: list[Campaign] = []
     issues: list[str] = []

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
 from typing import Final, Protocol, TypeVar
 
 from core.planning.config_keys import KEYS, JsonValue, Parsed
@@ -21,7 +22,7 @@ class ConfigError(ValueError):
         super().__init__("; ".join(self.problems))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Config:
     """The effective configuration of an org: the row in force over the defaults (R10)."""
 
@@ -85,6 +86,10 @@ class Config:
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical JSON, in hex (R13)."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
 
@@ -96,13 +101,30 @@ def _plain(key: str, value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
+_TEXTS_KEPT_MAX: Final = 256
 _DAYS_OF_MONTH: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def parse_config(config_data: str | None, is_timezone: IsTimezone) -> Config:
     """Return the effective configuration of one ``config_data`` text (None: all defaults); raises ConfigError (R12)."""
     if config_data is None:
-        return Config()
+        return _DEFAULTS
+    config, problems, timezone = _read(config_data)
+    if timezone is not None and not is_timezone(timezone):
+        problems = (*problems, "timezone: must be an IANA time zone name")
+    if config is None or problems:
+        raise ConfigError(problems)
+    if config.aep_day > _DAYS_OF_MONTH[config.aep_month - 1]:
+        raise ConfigError(["aep_day: must be a day that aep_month has every year (not 29 February)"])
+    return config
+
+
+_DEFAULTS: Final = Config()
+
+
+@lru_cache(maxsize=_TEXTS_KEPT_MAX)
+def _read(config_data: str) -> tuple[Config | None, tuple[str, ...], str | None]:
+    """Return a configuration, or what is wrong with it; and its time zone. A living process reads the same few texts."""
     try:
         raw = json.loads(config_data, parse_constant=_no_constant, object_pairs_hook=_object)
     except ConfigError:
@@ -118,14 +140,9 @@ def parse_config(config_data: str | None, is_timezone: IsTimezone) -> Config:
             values[key] = KEYS[key].parse(raw[key])
         except ValueError as error:
             problems.append(f"{key}: {error}")
-    if "timezone" in values and not is_timezone(str(values["timezone"])):
-        problems.append("timezone: must be an IANA time zone name")
-    if problems:
-        raise ConfigError(problems)
-    config = Config(**values)  # type: ignore[arg-type]  # the table of keys parses each to its field's type
-    if config.aep_day > _DAYS_OF_MONTH[config.aep_month - 1]:
-        raise ConfigError(["aep_day: must be a day that aep_month has every year (not 29 February)"])
-    return config
+    timezone = str(values["timezone"]) if "timezone" in values else None
+    # The table of keys parses each to its field's type.
+    return None if problems else Config(**values), tuple(problems), timezone  # type: ignore[arg-type]
 
 
 def _no_constant(name: str) -> None:

@@ -49,12 +49,18 @@ def volumes(rows: PlannedRows) -> Volumes:
 def _by_day(rows: PlannedRows) -> dict[date, dict[str, int]]:
     stands = np.array([k.skip_reason is None for k in rows.kinds] or [False], dtype=np.bool_)[rows.kind]
     names = sorted({k.email_type for k in rows.kinds})
-    number = np.array([names.index(k.email_type) for k in rows.kinds] or [0], dtype=np.int64)
+    place = {name: i for i, name in enumerate(names)}
+    number = np.array([place[k.email_type] for k in rows.kinds] or [0], dtype=np.int64)
     key = rows.send_day[stands].astype(np.int64) * len(names) + number[rows.kind[stands]]
+    pairs, counts = np.unique(key, return_counts=True)
+    days, types = np.divmod(pairs, max(len(names), 1))
     out: dict[date, dict[str, int]] = {}
-    for pair, count in zip(*(column.tolist() for column in np.unique(key, return_counts=True)), strict=True):
-        day, name = divmod(pair, len(names))
-        out.setdefault(to_date(day), {})[names[name]] = count
+    last = None
+    for day, name, count in zip(days.tolist(), types.tolist(), counts.tolist(), strict=True):
+        if day != last:
+            last = day
+            out[to_date(day)] = of_day = {}
+        of_day[names[name]] = count
     return out
 
 
