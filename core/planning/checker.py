@@ -9,11 +9,12 @@ to each other and shows that a shift by one day in either is caught.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
 import numpy as np
 
-from core.planning.columns import NO_DAY, NULL_ID, Bool, Int8, Int32, Int64, parts_of
+from core.planning.columns import NO_DAY, Bool, Int8, Int32, Int64, parts_of
 from core.planning.config import Config
 from core.planning.contacts import Contacts
 from core.planning.rows import PlannedRows
@@ -50,10 +51,11 @@ LINES: Final[dict[str, Line]] = {
 _AGE_LIMIT: Final = 76
 
 _MONTHS: Final = np.arange("1800-01", "2401-01", dtype="datetime64[M]")
-_FIRST_MONTH: Final = int(_MONTHS[0].astype(np.int64))
-"""Divisible by 12: a January."""
+"""From a January on; a month is known by its place here."""
 _MONTH_STARTS: Final = _MONTHS.astype("datetime64[D]").astype(np.int32)
 _MONTH_LENGTHS: Final = np.diff(_MONTH_STARTS, append=_MONTH_STARTS[-1:])
+_MONTH_OF_DAY: Final = np.repeat(np.arange(len(_MONTHS), dtype=np.int16), _MONTH_LENGTHS)
+"""By day, from the first day of the first month on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +79,19 @@ def check_rows(
     ``bypass_instance_ids`` are the campaign instances whose mail does not respect windows (R53); only campaign mail can
     be theirs: follow-ups of such campaigns respect windows (R84).
     """
-    limits = _Limits.of(config)
+    limits, holds = _Limits.of(config), config.missing_window_date_policy == "hold"
     standing = np.array([k.status == "pre-scheduled" for k in rows.kinds] or [False], dtype=np.bool_)
     campaign = np.array([k.email_type.startswith(CAMPAIGN_PREFIX) for k in rows.kinds] or [False], dtype=np.bool_)
-    bypassing = np.isin(rows.links.instance_id, list(bypass_instance_ids) or [NULL_ID])
+    bypassing = np.isin(rows.links.instance_id, list(bypass_instance_ids)) if bypass_instance_ids else None
     found: list[Violation] = []
     for part in parts_of(len(rows)):
         kind = rows.kind[part]
-        bypasses = campaign[kind] & bypassing[rows.link[part]]
-        for chosen, lines in ((standing[kind] & ~bypasses, limits), (standing[kind] & bypasses, None)):
-            mails = rows.take(np.flatnonzero(chosen) + part.start)
-            found += _check(mails, contacts, lines, holds=config.missing_window_date_policy == "hold")
+        stands = standing.take(kind)
+        if bypassing is not None:
+            bypasses = stands & campaign.take(kind) & bypassing.take(rows.link[part])
+            found += _check(rows.take(bypasses.nonzero()[0] + part.start), contacts, None, holds=holds)
+            stands &= ~bypasses
+        found += _check(rows.take(stands.nonzero()[0] + part.start), contacts, limits, holds=holds)
     return found
 
 
@@ -97,13 +101,17 @@ def _check(mails: PlannedRows, contacts: Contacts, limits: "_Limits | None", *, 
     found = _violations(mails, contact < 0, "R24 not a contact")
     if found:
         mails, contact = mails.take(np.flatnonzero(contact >= 0)), contact[contact >= 0]
-    found += _violations(mails, ~contacts.schedulable[contact], "R24 not to be written to")
+    found += _violations(mails, ~contacts.schedulable.take(contact), "R24 not to be written to")
     if limits is None:
         return found
-    state = contacts.state[contact]
+    state = contacts.state.take(contact)
     found += _violations(mails, state < 0, "R25 state unknown")
-    ruled = np.flatnonzero(limits.has_line[state])
-    forbidden = _forbidden(limits, state[ruled], contact[ruled], mails.send_day[ruled], contacts, holds=holds)
+    ruled = limits.has_line.take(state).nonzero()[0]
+    forbidden = _forbidden(
+        limits, state.take(ruled), contact.take(ruled), mails.send_day.take(ruled), contacts, holds=holds
+    )
+    if not forbidden.any():
+        return found
     bad, state = ruled[forbidden], state[ruled[forbidden]]
     for number in np.unique(state).tolist():
         here = np.zeros(len(mails), dtype=np.bool_)
@@ -148,10 +156,16 @@ class _Limits:
     @classmethod
     def of(cls, config: Config) -> Self:
         """Tabulate the lines in force."""
-        of_state = [_line(config, code) for code in STATE_CODES]
         own, usual = config.state_buffers or {}, config.pre_exclusion_buffer_days
+        return cls._of(
+            tuple(_line(config, code) for code in STATE_CODES), (*(own.get(c, usual) for c in STATE_CODES), 0)
+        )
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def _of(cls, of_state: tuple[Line | None, ...], buffers: tuple[int, ...]) -> Self:
         lines = [line or Line("nothing") for line in (*of_state, None)]
-        before = [line.before + own.get(code, usual) for line, code in zip(lines, (*STATE_CODES, ""), strict=True)]
+        before = [line.before + buffer for line, buffer in zip(lines, buffers, strict=True)]
         return cls(
             lines={number: line for number, line in enumerate(of_state) if line is not None},
             has_line=np.array([line is not None for line in (*of_state, None)], dtype=np.bool_),
@@ -167,48 +181,52 @@ class _Limits:
 def _forbidden(  # who, where, when, by which lines
     limits: _Limits, state: Int8, contact: Int32 | Int64, day: Int32, contacts: Contacts, *, holds: bool
 ) -> Bool:
-    birth = contacts.birth_day[contact]
-    anchor = np.where(limits.by_birth[state], birth, contacts.effective_day[contact])
+    birth = contacts.birth_day.take(contact)
+    anchor = np.where(limits.by_birth.take(state), birth, contacts.effective_day.take(contact))
     missing = anchor == NO_DAY
     month, place = _month_and_place(np.where(missing, np.int32(0), anchor))
-    place[limits.from_month[state]] = 0
+    place *= ~limits.from_month.take(state)
     since, until = _distances(month, place, day)
-    inside = (since <= limits.after[state]) | (until <= limits.before[state])  # R42
-    forbidden = np.where(missing, holds, inside) | limits.always[state]  # R44
-    aged = np.flatnonzero(limits.age_limit[state] & (birth != NO_DAY))
+    inside = (since <= limits.after.take(state)) | (until <= limits.before.take(state))  # R42
+    forbidden = np.where(missing, holds, inside) | limits.always.take(state)  # R44
+    aged = (limits.age_limit.take(state) & (birth != NO_DAY)).nonzero()[0]
     if len(aged):
         month, place = _month_and_place(birth[aged])
-        forbidden[aged] |= day[aged] >= _in_year(month, place, _year(birth[aged]) + _AGE_LIMIT)  # R45
+        forbidden[aged] |= day[aged] >= _in_year(_january(birth[aged]) + _AGE_LIMIT * 12 + month, place)  # R45
     return np.asarray(forbidden, dtype=np.bool_)
 
 
-def _distances(month: Int64, place: Int32, day: Int32) -> tuple[Int32, Int32]:
+def _distances(month: Int32, place: Int32, day: Int32) -> tuple[Int32, Int32]:
     """Return the days since the latest anniversary up to each date and until the earliest from it on (R30)."""
-    year = _year(day)
-    this_year = _in_year(month, place, year)
-    before = np.where(this_year > day, _in_year(month, place, year - 1), this_year)
-    after = np.where(this_year < day, _in_year(month, place, year + 1), this_year)
+    month = _january(day) + month
+    this_year = _in_year(month, place)
+    before = _in_year(month - 12 * (this_year > day), place)
+    after = _in_year(month + 12 * (this_year < day), place)
     return day - before, after - day
 
 
-def _year(days: Int32) -> Int64:
-    return days.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
+def _january(days: Int32) -> Int32:
+    """Return the first month of each date's year."""
+    month = _MONTH_OF_DAY.take(days - _MONTH_STARTS[0]).astype(np.int32)
+    first: Int32 = month - month % np.int32(12)
+    return first
 
 
-def _month_and_place(days: Int32) -> tuple[Int64, Int32]:
+def _month_and_place(days: Int32) -> tuple[Int32, Int32]:
     """Return the month of each date, from 0, and its place in the month, from 0."""
-    month = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) - _FIRST_MONTH
-    return month % 12, days - _MONTH_STARTS[month]
+    month = _MONTH_OF_DAY.take(days - _MONTH_STARTS[0]).astype(np.int32)
+    return month % 12, days - _MONTH_STARTS.take(month)
 
 
-def _in_year(month: Int64, place: Int32, year: Int64) -> Int32:
-    """Return the days with this month and place in other years; what would fall over a month's end stays on its last day."""
-    number = (year - 1970) * 12 + month - _FIRST_MONTH
-    days: Int32 = _MONTH_STARTS[number] + np.minimum(place, _MONTH_LENGTHS[number] - np.int32(1))
+def _in_year(month: Int32, place: Int32) -> Int32:
+    """Return the days with a place in each month; what would fall over a month's end stays on its last day."""
+    days: Int32 = _MONTH_STARTS.take(month) + np.minimum(place, _MONTH_LENGTHS.take(month) - np.int32(1))
     return days
 
 
 def _violations(mails: PlannedRows, bad: Bool, rule: str) -> list[Violation]:
+    if not bad.any():
+        return []
     wrong = mails.take(np.flatnonzero(bad))
     columns = wrong.contact_id.tolist(), wrong.kind.tolist(), wrong.send_day.astype("datetime64[D]").tolist()
     return [

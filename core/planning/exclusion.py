@@ -48,8 +48,8 @@ class StateTable:
     @classmethod
     def of(cls, config: Config) -> "StateTable":
         """Tabulate what a configuration says of every state (R41, R42, R44)."""
-        rules = (*(config.rule(code) for code in STATE_CODES), NO_RULE)
-        buffers = (*(config.buffer_days(code) for code in STATE_CODES), 0)
+        rules = (*map(config.rule, STATE_CODES), NO_RULE)
+        buffers = (*map(config.buffer_days, STATE_CODES), 0)
         return _state_table(rules, buffers, holds=config.missing_window_date_policy == "hold")
 
 

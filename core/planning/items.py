@@ -4,7 +4,7 @@ Three million contacts have ten million candidates. So what all candidates of a 
 once, by their Source, and a candidate itself has 16 bytes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
@@ -108,7 +108,7 @@ class Items:
 
     def with_reason(self, reason: Int16) -> "Items":
         """Return the items with other reasons."""
-        return replace(self, reason=reason)
+        return Items(self.contact, self.source, self.ideal, self.target, reason, self.sources)
 
     @property
     def standing(self) -> Bool:
@@ -212,8 +212,7 @@ class ItemStore:
 
     def items(self) -> Items:
         """Return all items so far: the store's own columns."""
-        sources = sources_of(tuple(self._numbers))
-        return replace(self._columns.take(slice(0, self._count)), sources=sources)
+        return self._first(self._count)
 
     def with_room(self, items: Items, more: int) -> Items:
         """Return items with room for more rows after them; where they are the store's own, as ever, nothing is copied."""
@@ -222,7 +221,12 @@ class ItemStore:
             self.add(items)
         if self._count + more > len(self._columns):
             self._move_to(self._room(self._count + more))
-        return replace(self._columns.take(slice(0, self._count + more)), sources=sources_of(tuple(self._numbers)))
+        return self._first(self._count + more)
+
+    def _first(self, count: int) -> Items:
+        some = self._columns.take(slice(0, count))
+        sources = sources_of(tuple(self._numbers))
+        return Items(some.contact, some.source, some.ideal, some.target, some.reason, sources)
 
     def _room(self, rows: int) -> Items:
         days = (np.empty(rows, dtype=np.int32) for _ in range(3))

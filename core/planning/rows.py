@@ -1,6 +1,6 @@
 """From items and follow-ups to the rows of a plan (R75)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from core.planning.campaigns import Campaign
-from core.planning.columns import NULL_ID, Bool, Int16, Int32, Int64, parts_of
+from core.planning.columns import NULL_ID, Int16, Int32, Int64, parts_of
 from core.planning.contacts import Contacts
 from core.planning.followups import FOLLOWUP_TYPES, Followups
 from core.planning.items import Items, Source
@@ -124,29 +124,30 @@ def _item_kinds(items: Items, campaigns: Sequence[Campaign], send_time: str, kin
     present = np.zeros(len(items.sources.entries) * REASON_SPAN, dtype=np.bool_)
     for part in parts_of(len(items)):
         present[_kind_key(items.take(part))] = True
-    found = [(items.sources.entries[source], source, reason) for source, reason in _divided(present)]
     number = np.zeros(len(present), dtype=np.int32)
-    for source, place, reason in sorted(found, key=lambda f: (f[0].type_code, f[0].instance, f[2])):
-        kind = _kind_of_item(source, reason, campaigns, send_time)
-        number[place * REASON_SPAN + reason] = kinds.setdefault(kind, len(kinds))
+    sources = items.sources.entries
+    for place in sorted(range(len(sources)), key=lambda place: (sources[place].type_code, sources[place].instance)):
+        reasons = slice(place * REASON_SPAN, (place + 1) * REASON_SPAN)
+        email_type, *templates = _look(sources[place], campaigns)
+        for reason in present[reasons].nonzero()[0].tolist():
+            kind = _row_kind(email_type, reason, send_time, sources[place].priority, *templates)
+            number[reasons.start + reason] = kinds.setdefault(kind, len(kinds))
     return number
 
 
-def _divided(present: Bool) -> Iterator[tuple[int, int]]:
-    return (divmod(key, REASON_SPAN) for key in np.flatnonzero(present).tolist())
-
-
-def _kind_of_item(source: Source, reason: int, campaigns: Sequence[Campaign], send_time: str) -> RowKind:
+def _look(source: Source, campaigns: Sequence[Campaign]) -> tuple[str, str | None, str | None]:
+    """Return the type and the templates of mail of a source."""
     if source.type_code != CAMPAIGN:
         name = _NAMES[source.type_code]
-        return _row_kind(name, reason, send_time, source.priority, f"{name}_template", None)
+        return name, f"{name}_template", None
     campaign = campaigns[source.instance]
-    templates = campaign.email_template, campaign.sms_template
-    return _row_kind(campaign.email_type, reason, send_time, source.priority, *templates)
+    return campaign.email_type, campaign.email_template, campaign.sms_template
 
 
 def _followup_kinds(followups: Followups, send_time: str, kinds: dict[RowKind, int]) -> Int32:
     """Number what follow-ups look like; return the number of each."""
+    if not len(followups):
+        return np.zeros(0, dtype=np.int32)
     key = dense_key((followups.kind, followups.priority, followups.reason))
     _, first, place = np.unique(key, return_index=True, return_inverse=True)
     numbers = []
@@ -155,7 +156,7 @@ def _followup_kinds(followups: Followups, send_time: str, kinds: dict[RowKind, i
         reason, priority = int(followups.reason[row]), int(followups.priority[row])
         kind = _row_kind(name, reason, send_time, priority, f"{name}_template", None)
         numbers.append(kinds.setdefault(kind, len(kinds)))
-    return np.array(numbers or [0], dtype=np.int32)[place]
+    return np.array(numbers, dtype=np.int32)[place]
 
 
 @lru_cache(maxsize=4096)
