@@ -7,13 +7,14 @@ per row. Building the indexes afterwards costs 1.5, keeping them meanwhile sever
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import apsw
 import numpy as np
 
 from core.planning.changes import IssueChanges, PlannedBatch, RowBatch, ScheduleChanges
-from core.planning.columns import NULL_ID, Int32, Int64
+from core.planning.columns import NULL_ID, Int16, Int32, Int64
 from core.planning.snapshot import RowKind
 from core.runs.errors import ErrorCode, OrgError
 from core.runs.warnings import IDENTITY_NOT_UNIQUE
@@ -36,12 +37,16 @@ _INSERT_MANY: Final = (
     f"{_INSERT} SELECT value, NULL, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?2, ?3, ?3 FROM carray(?1)"  # noqa: S608
 )
 _INSERT_ONE: Final = f"{_INSERT} VALUES (?1, ?14, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?2, ?3, ?3)"
-# Columns of the identity index are rewritten only where they differ (follow-ups, R86): rewriting an equal key moves
-# bytes about in a page of the index, and every moved byte is a page to upload.
+# Columns of the identity index are rewritten only where they differ: rewriting an equal key moves bytes about in a page of
+# the index, and every moved byte is a page to upload. They differ for follow-ups (R86), and where NULL and 0 are one
+# instance (R7).
 _UPDATE_IDENTITY: Final = f"""
 UPDATE email_schedules SET event_date = ?2, campaign_instance_id = ?3, email_type = ?4
 WHERE id IN (SELECT value FROM carray(?1)) AND {_OWNED}
   AND (event_date IS NOT ?2 OR campaign_instance_id IS NOT ?3 OR email_type IS NOT ?4)"""  # noqa: S608
+_CLEAR_INSTANCE: Final = f"""
+UPDATE email_schedules SET campaign_instance_id = NULL
+WHERE id IN (SELECT value FROM carray(?1)) AND {_OWNED} AND campaign_instance_id IS NOT NULL"""  # noqa: S608
 _UPDATE_CONTENT: Final = f"""
 UPDATE email_schedules SET scheduled_send_date = ?4, status = ?5, skip_reason = ?6, scheduled_send_time = ?7,
   priority = ?8, email_template = ?9, sms_template = ?10, scheduler_run_id = ?2, updated_at = ?3
@@ -108,13 +113,20 @@ def day_text(days: Int32) -> dict[int, str]:
 
 def _update(db: apsw.Connection, rows: RowBatch, stamp: Stamp) -> None:
     """Rewrite rows, those that will look alike together."""
-    order = np.lexsort((rows.row_id, rows.event_day, rows.campaign_instance_id, rows.kind, rows.send_day))
-    for batch in _batches(rows, order):
+    follows = rows.parent_schedule_id != NULL_ID
+    plain = ~follows & (rows.campaign_instance_id == NULL_ID)
+    for here in _slices(np.sort(rows.row_id[plain])):
+        db.execute(_CLEAR_INSTANCE, (apsw.carray(here),))
+    for batch in _batches(rows, np.flatnonzero(follows | (rows.campaign_instance_id == 0))):
         for part in _stretches(batch):
             row_ids = apsw.carray(batch.row_id[part.rows])
             db.execute(_UPDATE_IDENTITY, (row_ids, part.event_date, part.instance_id, part.kind.email_type))
-            db.execute(_UPDATE_CONTENT, (row_ids, *stamp, part.send_date, *part.kind[1:]))
-            _expect(db, part.rows.stop - part.rows.start, "update")
+    for batch in _batches(rows, np.lexsort((rows.row_id, rows.kind, rows.send_day))):
+        days = day_text(batch.send_day)
+        for cut in _cuts(batch.send_day, batch.kind):
+            send_date, kind = days[int(batch.send_day[cut.start])], batch.kinds[int(batch.kind[cut.start])]
+            db.execute(_UPDATE_CONTENT, (apsw.carray(batch.row_id[cut]), *stamp, send_date, *kind[1:]))
+            _expect(db, cut.stop - cut.start, "update")
 
 
 def _insert(db: apsw.Connection, batch: RowBatch, stamp: Stamp) -> None:
@@ -144,17 +156,22 @@ class _Stretch(NamedTuple):
 def _stretches(batch: RowBatch) -> Iterator[_Stretch]:
     """Cut a batch wherever its content changes: order makes stretches long, and nothing depends on their length."""
     columns = batch.event_day, batch.send_day, batch.campaign_instance_id, batch.kind
-    ends = np.zeros(len(batch), dtype=np.bool_)
-    ends[-1:] = True
+    cuts = _cuts(*columns)
+    first = np.array([cut.start for cut in cuts], dtype=np.int64)
+    days = day_text(np.concatenate((batch.event_day[first], batch.send_day[first])))
+    for cut, event, send, instance, kind in zip(cuts, *(column[first].tolist() for column in columns), strict=True):
+        yield _Stretch(cut, days[event], days[send], None if instance == NULL_ID else instance, batch.kinds[kind])
+
+
+def _cuts(*columns: Int16 | Int32 | Int64) -> list[slice]:
+    """Return the stretches of rows in which no column changes."""
+    count = len(columns[0])
+    begins = np.zeros(count, dtype=np.bool_)
+    begins[:1] = True
     for column in columns:
-        ends[:-1] |= column[1:] != column[:-1]
-    last = np.flatnonzero(ends)
-    days = day_text(np.concatenate((batch.event_day[last], batch.send_day[last])))
-    first = 0
-    for end, event, send, instance, kind in zip(last.tolist(), *(c[last].tolist() for c in columns), strict=True):
-        instance_id = None if instance == NULL_ID else instance
-        yield _Stretch(slice(first, end + 1), days[event], days[send], instance_id, batch.kinds[kind])
-        first = end + 1
+        begins[1:] |= column[1:] != column[:-1]
+    edges = [*np.flatnonzero(begins).tolist(), count]
+    return [slice(first, end) for first, end in pairwise(edges)]
 
 
 def _issue_rows(contact_id: Int64, issue: Int32, issues: tuple[str, ...]) -> Iterator[tuple[int, str]]:

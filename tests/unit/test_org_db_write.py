@@ -77,6 +77,19 @@ def test_updates_keep_id_and_creation(tmp_path: Path) -> None:  # R91, R86
     assert stamps == [("run2", "2025-06-01 12:00:00", "2025-06-02 12:00:00")]
 
 
+@pytest.mark.parametrize(("stored", "planned"), [(0, None), (None, 0)])
+def test_an_instance_that_is_null_or_0_is_written_as_planned(
+    tmp_path: Path, stored: int | None, planned: int | None
+) -> None:  # R7, R90
+    file, db = new_org(tmp_path)
+    db.write(commit("run1", changes(inserts=[(7, stored, None, "2025-07-01", "2025-06-17", BIRTHDAY)])))
+    moved = [(1, (7, planned, None, "2025-07-01", "2025-06-18", BIRTHDAY))]
+    db.write(commit("run2", changes(updates=moved)))
+    db.close()
+    columns = "campaign_instance_id, scheduled_send_date, scheduler_run_id"
+    assert query(file, f"SELECT {columns} FROM email_schedules") == [(planned, "2025-06-18", "run2")]
+
+
 def test_missed_rows_are_marked_and_deleted_rows_gone_for_good(tmp_path: Path) -> None:  # R92
     file, db = new_org(tmp_path)
     rows = [(contact, None, None, "2025-07-01", "2025-06-17", BIRTHDAY) for contact in (1, 2, 3)]
