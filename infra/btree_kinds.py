@@ -44,16 +44,24 @@ class LeafKinds:
         self._forms: dict[bytes, int] = {}
         self._form = np.zeros(0, dtype=np.uint64)
         self._masks = np.zeros((0, 1), dtype=np.uint64)
-        self.kinds: tuple[KindText, ...] = ()
-        """All that were found so far; the same object until there is another."""
 
     @property
     def is_full(self) -> bool:
         """Whether there are more kinds than are worth remembering."""
         return self._numbers.count > _KINDS_MAX
 
+    @property
+    def count(self) -> int:
+        """How many were found so far."""
+        return len(self._kinds)
+
+    @property
+    def kinds(self) -> tuple[KindText, ...]:
+        """All that were found so far, by number."""
+        return tuple(self._kinds)
+
     def read(self, records: Records) -> Int32:
-        """Return the number of each record's kind among ``kinds``."""
+        """Return the number of each record's kind."""
         self._extend(records.columns)
         table = windows(records.cells.data, records.start(self._first) - _WORD, self._masks.shape[1] * _WORD)
         found = table.view(np.uint64)
@@ -63,7 +71,6 @@ class LeafKinds:
         if examples:
             new = self._numbers_of(found[examples])
             self._kind_of_row = np.concatenate((self._kind_of_row, np.array(new, dtype=np.int32)))
-            self.kinds = tuple(self._kinds)
         return self._kind_of_row[row]
 
     def _numbers_of(self, words: UInt64) -> list[int]:
@@ -94,6 +101,33 @@ class LeafKinds:
         at_each = (raw[place : place + size] for place in range(0, len(raw), size))
         forms = [self._forms.setdefault(form, len(self._forms)) for form in at_each]
         self._masks, self._form = masks, np.concatenate((self._form, np.array(forms, dtype=np.uint64)))
+
+
+class SeenKinds:
+    """Those of the kinds that one table has, in the order of their coming: numbers that its data alone decide."""
+
+    def __init__(self, known: LeafKinds) -> None:
+        """Choose from kinds, some of which other tables may have had."""
+        self._known = known
+        self._number = np.full(0, -1, dtype=np.int32)
+        self.kinds: tuple[KindText, ...] = ()
+        """The same object until there is another kind."""
+
+    def read(self, records: Records) -> Int32:
+        """Return the number of each record's kind among ``kinds``."""
+        kind = self._known.read(records)
+        if self._known.count > len(self._number):
+            unseen = np.full(self._known.count - len(self._number), -1, dtype=np.int32)
+            self._number = np.concatenate((self._number, unseen))
+        number = self._number[kind]
+        if int(number.min()) < 0:
+            new, first = np.unique(kind[number < 0], return_index=True)
+            new = new[first.argsort()]
+            self._number[new] = np.arange(len(self.kinds), len(self.kinds) + len(new))
+            texts = self._known.kinds
+            self.kinds = (*self.kinds, *(texts[known] for known in new.tolist()))
+            number = self._number[kind]
+        return number
 
 
 def _runs(positions: tuple[int, ...]) -> list[tuple[int, int]]:

@@ -62,10 +62,9 @@ class Records:
 class Layouts:
     """Numbers the layouts of a table's records."""
 
-    def __init__(self, count: int, fits: Callable[[RecordColumns], bool]) -> None:
-        """Look at the first ``count`` columns, of layouts that ``fits`` says to be understood."""
+    def __init__(self, count: int) -> None:
+        """Look at the first ``count`` columns."""
         self._count = count
-        self._fits = fits
         self._numbers = RowNumbers()
         self._columns = RecordColumns(np.zeros((count, 0), np.int16), np.zeros((count + 1, 0), np.int32))
         self._prefix = np.zeros((-(-(count + 1) // _WORD) * _WORD,), dtype=np.uint8)
@@ -76,12 +75,15 @@ class Layouts:
         """Whether there are more layouts than are worth remembering."""
         return self._numbers.count > _LAYOUTS_MAX
 
-    def of(self, cells: Cells) -> Records | None:
-        """Find the columns of records; None where one is not understood: then this object is of no more use."""
+    def of(self, cells: Cells, fits: Callable[[RecordColumns], bool]) -> Records | None:
+        """Find the columns of records; None where ``fits`` says of a new layout that it is not understood.
+
+        Then this object is of no more use.
+        """
         layout, examples = self._numbers.number(self._headers(cells))
         if examples:
             new = record_columns(cells.take(np.array(examples)), self._count)
-            if new is None or not self._fits(new):
+            if new is None or not fits(new):
                 return None
             serial = np.concatenate((self._columns.serial, new.serial), axis=1)
             self._columns = RecordColumns(serial, np.concatenate((self._columns.bounds, new.bounds), axis=1))

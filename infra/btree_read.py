@@ -5,7 +5,7 @@ Where a stretch of leaves holds anything that this way does not understand (``bt
 that stretch; where the file or the table is out of the ordinary, it reads everything.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -15,7 +15,7 @@ import numpy as np
 from core.planning.columns import TextColumn, UInt8, windows
 from infra import btree_cells, btree_values
 from infra.btree_cells import IS_INTEGER, IS_TEXT, Cells, RecordColumns
-from infra.btree_kinds import LeafKinds, fits_in_kinds
+from infra.btree_kinds import LeafKinds, SeenKinds, fits_in_kinds
 from infra.btree_layouts import Layouts, Records, records_one_by_one
 from infra.btree_pages import PageFormat, leaf_pages, read_pages
 from infra.packed_read import CHUNK_ROWS, FIRST_KEY, PackedChunk, PackedTable, has_rows, read_chunks
@@ -30,6 +30,12 @@ _BLOCK_LEAVES: Final = 384
 """1.5 MB of ordinary pages: small enough that a second look at a record finds it in the cache, large enough that
 numpy's calls weigh little."""
 _TEXT_WINDOW_MAX: Final = 64
+_COLUMNS_SQL: Final = """
+SELECT (SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND lower(name) = ?1),
+  (SELECT count(*) FROM pragma_index_list(?1) WHERE origin = 'pk'),
+  cid, lower(name), upper(type), pk, hidden
+FROM pragma_table_xinfo(?1)"""
+_TABLES_KNOWN_MAX: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +69,25 @@ def read_table(
         elif len(chunk.kind):
             yield chunk
         low = keys[1]
+    reader.done()
 
 
 def _places(db: apsw.Connection, table: PackedTable) -> _Places | None:
     """Return where the columns are; None for tables whose records do not simply list them."""
-    root = db.execute("SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND lower(name) = ?", (table.table,)).get
     columns = cast(
-        "Iterable[tuple[int, str, str, int, int]]",
-        db.execute("SELECT cid, lower(name), upper(type), pk, hidden FROM pragma_table_xinfo(?)", (table.table,)),
+        "list[tuple[int | None, int, int, str, str, int, int]]", db.execute(_COLUMNS_SQL, (table.table,)).fetchall()
     )
     positions: dict[str, int] = {}
     key_columns = []
-    for position, name, declared, key_part, hidden in columns:
+    root, indexed_key = columns[0][:2] if columns else (None, 0)
+    for _, _, position, name, declared, key_part, hidden in columns:
         if hidden or _is_real(declared):  # an integer in a REAL column is stored as one and means another text
             return None
         if key_part:
             key_columns.append((name, declared))
         positions[name] = position
-    indexed_key = db.execute("SELECT count(*) FROM pragma_index_list(?) WHERE origin = 'pk'", (table.table,)).get
     wanted = {*table.ints, *table.flags, *table.all_texts, *table.all_kinds}
-    if (
-        not isinstance(root, int)
-        or indexed_key
-        or key_columns != [(table.key, "INTEGER")]
-        or not wanted <= positions.keys()
-    ):
+    if root is None or indexed_key or key_columns != [(table.key, "INTEGER")] or not wanted <= positions.keys():
         return None
     if table.key in wanted - {*table.ints}:
         return None
@@ -97,6 +97,23 @@ def _places(db: apsw.Connection, table: PackedTable) -> _Places | None:
 
 def _is_real(declared: str) -> bool:
     return any(word in declared for word in ("REAL", "FLOA", "DOUB"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was learned of a table's records while they were read."""
+
+    layouts: Layouts
+    kinds: LeafKinds
+
+    @property
+    def is_full(self) -> bool:
+        """Whether that is more than is worth remembering."""
+        return self.layouts.is_full or self.kinds.is_full
+
+
+_KNOWN: dict[tuple[PackedTable, tuple[tuple[str, int], ...]], _Known | None] = {}
+"""By table and places of its columns. A reader takes it out, so that no two have the same."""
 
 
 class _LeafReader:
@@ -113,7 +130,18 @@ class _LeafReader:
         self._dates, self._rare_texts, self._kind = at(table.dates), at(table.rare_texts), at(table.all_kinds)
         self._whole = [*(column for column in self._ints if column >= 0), *self._flags, *at(table.int_kinds)]
         self._count = 1 + max((*self._whole, *at(table.all_texts), *self._kind), default=0)
-        self._forget()
+        # Layouts and kinds are much the same in all orgs: who reads such a table borrows what the last one learned.
+        self._like = (table, tuple(places.positions.items()))
+        known = _KNOWN.pop(self._like, None)
+        self._known = self._nothing_known() if known is None else known
+        self._seen = SeenKinds(self._known.kinds)
+
+    def done(self) -> None:
+        """Leave what was learned to the next reader."""
+        if self._kind and not self._known.is_full:
+            if len(_KNOWN) >= _TABLES_KNOWN_MAX:
+                _KNOWN.clear()
+            _KNOWN[self._like] = self._known
 
     def read(self, block: UInt8, page_format: PageFormat, keys: tuple[int, int]) -> PackedChunk | None:
         """Return the rows of some leaves, None where SQLite has to read them; ``keys`` as in ``read_chunks``."""
@@ -127,28 +155,31 @@ class _LeafReader:
         if records is None:
             self._forget()
             return None
-        kinds = self._kinds.read(records) if self._kind else np.zeros(len(key), dtype=np.int32)
+        kind = self._seen.read(records) if self._kind else np.zeros(len(key), dtype=np.int32)
         return PackedChunk(
             ints=tuple(key if column < 0 else btree_values.int_values(records, column) for column in self._ints),
             flags=tuple(btree_values.flag_values(records, column) for column in self._flags),
             texts=tuple(_compact(btree_values.text_values(records, column)) for column in self._texts),
             dates=btree_values.date_values(records, self._dates),
             rare_texts=tuple(btree_values.some_texts(records, column) for column in self._rare_texts),
-            kind=kinds,
-            kinds=self._kinds.kinds if self._kind else ((),),
+            kind=kind,
+            kinds=self._seen.kinds if self._kind else ((),),
         )
 
     def _records(self, cells: Cells) -> Records | None:
         """Find the columns; only tables with kinds have few layouts."""
         if not self._kind:
             return records_one_by_one(cells, self._count, self._fits)
-        if self._layouts.is_full or self._kinds.is_full:
+        if self._known.is_full:
             self._forget()
-        return self._layouts.of(cells)
+        return self._known.layouts.of(cells, self._fits)
+
+    def _nothing_known(self) -> "_Known":
+        return _Known(Layouts(self._count), LeafKinds(self._kind))
 
     def _forget(self) -> None:
-        self._layouts = Layouts(self._count, self._fits)
-        self._kinds = LeafKinds(self._kind)
+        self._known = self._nothing_known()
+        self._seen = SeenKinds(self._known.kinds)
 
     def _fits(self, columns: RecordColumns) -> bool:
         """Whether all values are of the types that are expected."""

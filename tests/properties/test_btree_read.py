@@ -298,3 +298,35 @@ def test_a_damaged_file_is_never_more_than_an_error(tmp_path: Path, seed: int) -
     except apsw.Error:
         return
     assert all(isinstance(row[0][0], int) for row in leaves)
+
+
+def test_what_one_file_taught_says_nothing_of_the_next(tmp_path: Path, sql_reads: list[object]) -> None:
+    """Layouts and kinds are remembered between files; a chunk has its own file's kinds, numbered as they come."""
+    first, second = tmp_path / "first.db", tmp_path / "second.db"
+    rows = ordinary_rows(300, seed=2)
+    store(first, [(*row[:2], "of the first alone", *row[3:]) for row in ordinary_rows(300)])
+    store(second, rows)
+    btree_read._KNOWN.clear()
+    with reading(second) as db:
+        alone = list(read_table(db, TABLE, chunk_rows=100))
+    btree_read._KNOWN.clear()
+    both_ways(first)
+    assert btree_read._KNOWN
+    with reading(second) as db:
+        after = list(read_table(db, TABLE, chunk_rows=100))
+    assert plain_rows(after) == plain_rows(alone)
+    assert [chunk.kinds for chunk in after] == [chunk.kinds for chunk in alone]
+    assert [chunk.kind.tolist() for chunk in after] == [chunk.kind.tolist() for chunk in alone]
+    assert sql_reads == []
+
+
+def test_records_that_were_not_understood_are_forgotten(tmp_path: Path, sql_reads: list[object]) -> None:
+    odd, file = tmp_path / "odd.db", tmp_path / "t.db"
+    store(odd, [(*row[:4], 3.5, *row[5:]) for row in ordinary_rows(300)], columns=COLUMNS.replace("a TEXT", "a"))
+    store(file, ordinary_rows(300))
+    leaves, sql = both_ways(odd)
+    assert leaves == sql
+    asked = len(sql_reads)
+    leaves, sql = both_ways(file)
+    assert leaves == sql
+    assert len(sql_reads) == asked
