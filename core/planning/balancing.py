@@ -18,7 +18,7 @@ from core.planning.rules import SizeProfile
 _PARTS_PER_MILLION: Final = 10**6
 _PARTS_PER_THOUSAND: Final = 1000
 _KEY_LIMIT: Final = 2**62
-_STRETCH_DAYS: Final = 16
+_STRETCH_DAYS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,8 @@ class _Queue:
     """The mails of a day that overflows, and what it passes on: in the order in which they may stay (R66)."""
 
     def __init__(self, frame: Frame, items: Items) -> None:
-        self._frame = frame
         self._items = items
-        self._by_day = _ByDay(items)
+        self._arrivals = _Arrivals(frame, items)
         self._rows = np.zeros(0, dtype=np.int32)
         self._key = np.zeros(0, dtype=np.int64)
         self._last = np.zeros(0, dtype=np.int32)
@@ -83,31 +82,22 @@ class _Queue:
     def __len__(self) -> int:
         return len(self._rows)
 
-    @cached_property
-    def _order(self) -> "_Order":
-        return _Order(self._items, len(self._frame.contacts))
-
     def arrive(self, day: int) -> int:
-        """Join the mails whose target is this day to those that were passed on; return how many there are now."""
-        rows = self._by_day.rows_of(day)
-        if len(rows):
-            key, last = np.empty(len(rows), dtype=np.int64), np.empty(len(rows), dtype=np.int32)
-            for part in parts_of(len(rows)):
-                items = self._items.take(rows[part])
-                key[part], last[part] = self._order.key(rows[part], items), self._last_days(items)
-            self._merge(rows, key, last)
-        return len(self)
+        """Join the mails whose target is this day to those that were passed on; return how many there are now.
 
-    def _merge(self, rows: Int32, key: Int64, last: Int32) -> None:
-        """Sort what arrives into that part of the queue that it goes between; most goes before what waits already."""
-        front = int(self._key.searchsorted(key.max()))
-        key = np.concatenate((self._key[:front], key))
-        order = key.argsort(kind="stable")
-        rows = np.concatenate((self._rows[:front], rows)).take(order)
-        last = np.concatenate((self._last[:front], last)).take(order)
-        self._rows = np.concatenate((rows, self._rows[front:]))
-        self._key = np.concatenate((key.take(order), self._key[front:]))
-        self._last = np.concatenate((last, self._last[front:]))
+        They are sorted into that part of the queue that they go between: most go before what waits already.
+        """
+        rows, key, last = self._arrivals.on(day)
+        if len(rows):
+            front = int(self._key.searchsorted(key.max()))
+            key = np.concatenate((self._key[:front], key))
+            order = key.argsort(kind="stable")
+            rows = np.concatenate((self._rows[:front], rows)).take(order)
+            last = np.concatenate((self._last[:front], last)).take(order)
+            self._rows = np.concatenate((rows, self._rows[front:]))
+            self._key = np.concatenate((key.take(order), self._key[front:]))
+            self._last = np.concatenate((last, self._last[front:]))
+        return len(self)
 
     def settle(self, day: int, fixed: int, limits: DailyCap) -> int:
         """Let stay what R66 allows, keep the rest for the next day; return how many stayed."""
@@ -116,36 +106,41 @@ class _Queue:
             stuck = self._last <= day
             bound = int(np.count_nonzero(stuck))
             if bound:
-                order = np.concatenate((stuck.nonzero()[0], (~stuck).nonzero()[0]))
-                self._rows, self._key, self._last = self._rows[order], self._key[order], self._last[order]
+                self._rows = np.concatenate((self._rows[stuck], self._rows[~stuck]))
+                self._key = np.concatenate((self._key[stuck], self._key[~stuck]))
+                self._last = np.concatenate((self._last[stuck], self._last[~stuck]))
             stayed = min(stayed, max(bound, limits.cap - fixed))
         self._items.target[self._rows[:stayed]] = day
         self._rows, self._key, self._last = self._rows[stayed:], self._key[stayed:], self._last[stayed:]
         return stayed
 
-    def _last_days(self, items: Items) -> Int32:
-        """Return the last day to which each item can be carried, day by day: its deadline, or the eve of a window."""
-        last = items.deadline
-        # No standing item that respects windows lies in one (R46), so what keeps it is the next one's first day.
-        free_until = self._frame.windows.free_until(items.contact, items.target)
-        return np.minimum(last, free_until, out=last, where=items.respects_windows)
 
+class _Arrivals:
+    """The standing items of one day after another: gathered a few days at a time, since few days overflow."""
 
-class _ByDay:
-    """Finds the standing items of one day after another: a stretch of days at a time, since few days overflow."""
-
-    def __init__(self, items: Items) -> None:
+    def __init__(self, frame: Frame, items: Items) -> None:
+        self._frame = frame
         self._items = items
         self._rows = np.zeros(0, dtype=np.int32)
+        self._key = np.zeros(0, dtype=np.int64)
+        self._last = np.zeros(0, dtype=np.int32)
         self._first_day = 0
         self._ends: list[int] = []
 
-    def rows_of(self, day: int) -> Int32:
-        """Return the items whose target is this day; no item that was passed on has reached it yet."""
+    @cached_property
+    def _order(self) -> "_Order":
+        return _Order(self._items, len(self._frame.contacts))
+
+    def on(self, day: int) -> tuple[Int32, Int64, Int32]:
+        """Return the items whose target is this day, in what order they may stay, and the last day of each.
+
+        No item that was passed on has reached the day yet.
+        """
         if not self._first_day <= day < self._first_day + len(self._ends):
             self._gather(day)
         place = day - self._first_day
-        return self._rows[self._ends[place - 1] if place else 0 : self._ends[place]]
+        here = slice(self._ends[place - 1] if place else 0, self._ends[place])
+        return self._rows[here], self._key[here], self._last[here]
 
     def _gather(self, first_day: int) -> None:
         target, reason = self._items.target, self._items.reason
@@ -160,8 +155,20 @@ class _ByDay:
         rows = np.concatenate(parts)
         day = (target.take(rows) - np.int32(first_day)).astype(np.uint8)  # short numbers are sorted in linear time
         self._rows = rows.take(day.argsort(kind="stable"))
+        self._key, self._last = np.empty(len(rows), dtype=np.int64), np.empty(len(rows), dtype=np.int32)
+        for part in parts_of(len(rows)):
+            items = self._items.take(self._rows[part])
+            self._key[part] = self._order.key(self._rows[part], items)
+            self._last[part] = self._last_days(items)
         self._first_day = first_day
         self._ends = np.bincount(day, minlength=_STRETCH_DAYS).cumsum().tolist()
+
+    def _last_days(self, items: Items) -> Int32:
+        """Return the last day to which each item can be carried, day by day: its deadline, or the eve of a window."""
+        last = items.deadline
+        # No standing item that respects windows lies in one (R46), so what keeps it is the next one's first day.
+        free_until = self._frame.windows.free_until(items.contact, items.target)
+        return np.minimum(last, free_until, out=last, where=items.respects_windows)
 
 
 class _Order:

@@ -147,22 +147,23 @@ def _candidates(  # what is found about the audience, and where it is entered
     matches: Bool,
 ) -> Items:
     ledger.consider("campaign", len(contact))
-    if campaign.spread is None:
-        dated = trigger != NO_DAY
-        contact, trigger, matches = contact[dated], trigger[dated], matches[dated]
+    if campaign.spread is None and not bool((dated := trigger != NO_DAY).all()):
         ledger.leave("no_trigger_date", ~dated)
+        contact, trigger, matches = contact[dated], trigger[dated], matches[dated]
     items = make_items(contact, ideal_dates(frame, campaign, contact, trigger), source)
+    deadline = items.deadline
     # A date that the calendar of the rules does not have (R21) could be written, and not be read again.
-    expired = (items.deadline < frame.today) | (items.ideal < _FIRST_DAY)
-    beyond = ~expired & (frame.beyond_lookahead(items.ideal) | (items.ideal > _LAST_DAY))
-    in_hand = ~expired & ~beyond & handled.handles(contact, items)
-    ledger.leave("campaign_over", expired)
-    ledger.leave("beyond_lookahead", beyond)
-    ledger.leave("handled", in_hand)
+    expired = (deadline < frame.today) | (items.ideal < _FIRST_DAY)
+    beyond = items.ideal > (_LAST_DAY if frame.last_ideal is None else min(frame.last_ideal, _LAST_DAY))
+    in_hand = handled.handles(contact, items)
     gone = expired | beyond | in_hand
     if bool(gone.any()):
-        items, matches = items.take((~gone).nonzero()[0]), matches[~gone]
-    return items.with_reason(_reasons(frame, campaign, items, matches))
+        ledger.leave("campaign_over", expired)
+        ledger.leave("beyond_lookahead", ~expired & beyond)
+        ledger.leave("handled", ~expired & ~beyond & in_hand)
+        due = (~gone).nonzero()[0]
+        items, deadline, matches = items.take(due), deadline.take(due), matches.take(due)
+    return items.with_reason(_reasons(frame, campaign, items, deadline, matches))
 
 
 def audience(frame: Frame, campaign: Campaign, context: CampaignContext) -> Iterator[tuple[Int64 | Int32, Int32, Bool]]:
@@ -239,7 +240,7 @@ class _Handled:
         return is_in(pair_key(contact, items.event), self.pairs)
 
 
-def _reasons(frame: Frame, campaign: Campaign, items: Items, matches: Bool) -> Int16:
+def _reasons(frame: Frame, campaign: Campaign, items: Items, deadline: Int32, matches: Bool) -> Int16:
     """R56, the first that applies; written from the last to the first."""
     settings, contact = campaign.settings, items.contact
     reason = np.zeros(len(items), dtype=np.int16)
@@ -247,7 +248,7 @@ def _reasons(frame: Frame, campaign: Campaign, items: Items, matches: Bool) -> I
         reason = frame.windows.check(contact, items.ideal)
     if settings.respect_exclusion_windows or not frame.config.send_without_zipcode_for_universal:
         reason[frame.contacts.state.take(contact) == UNKNOWN_STATE] = Reason.STATE_UNKNOWN
-    reason[items.ideal > items.deadline] = Reason.AFTER_CAMPAIGN_END
+    reason[items.ideal > deadline] = Reason.AFTER_CAMPAIGN_END
     if settings.skip_failed_underwriting:
         reason[frame.contacts.failed_underwriting.take(contact)] = Reason.FAILED_UNDERWRITING__CAMPAIGN
     if frame.config.exclude_failed_underwriting_global and not campaign.is_aep:

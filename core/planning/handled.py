@@ -29,10 +29,12 @@ class EventIndex:
     @classmethod
     def of(cls, keys: Int64, contact_count: int) -> Self:
         """Index pair keys (pair_key)."""
+        if not len(keys):
+            return cls(keys, np.zeros(0, dtype=np.int16), 0)
         keys = np.sort(keys, kind="stable")  # rows are in the order of their contacts, nearly: there is little to sort
         event = day_of(keys)
-        first = int(event.min(initial=0))
-        short = int(event.max(initial=first)) - first < np.iinfo(np.int16).max
+        first = int(event.min())
+        short = int(event.max()) - first < np.iinfo(np.int16).max
         latest: Int32 | Int16 = (
             np.zeros(contact_count, dtype=np.int16) if short else np.zeros(contact_count, dtype=np.int32)
         )
@@ -71,6 +73,8 @@ def handled_events(
         late = event > first_event - HANDLED_DISTANCE_DAYS
         for name, spec in EMAIL_TYPES.items():
             rows = (late & (type_code == spec.code)).nonzero()[0]
+            if not len(rows):
+                continue
             contact = places.of(locked.contact_ids(rows + part.start))
             known = (contact >= 0).nonzero()[0]
             found[name].append(pair_key(contact.take(known), event.take(rows.take(known))))
