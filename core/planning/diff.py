@@ -9,7 +9,7 @@ from core.planning import digest
 from core.planning.changes import IssueChanges, PlannedBatch, RowBatch, ScheduleChanges
 from core.planning.columns import NO_DAY, NULL_ID, Int32, Int64, UInt64, parts_of
 from core.planning.matching import Matches, match_rows
-from core.planning.ordering import dense_keys
+from core.planning.ordering import dense_keys, stable_order
 from core.planning.plan import Issues
 from core.planning.reasons import MISSED_SEND_DATE
 from core.planning.rows import PlannedRows
@@ -33,15 +33,14 @@ def diff_schedule(rows: PlannedRows, schedule: Schedule, today: int) -> Differen
     found = match_rows(rows, schedule)
     changed = _changed(rows, schedule, found)
     gone, missed = _without_counterpart(schedule, found.rest, today)
-    inserts = np.flatnonzero((found.owned_row < 0) & ~found.held)
-    inserts = inserts[_by_send_day(rows, inserts)]
+    new = np.flatnonzero((found.owned_row < 0) & ~found.held)
     changed_row = found.owned_row[changed].astype(np.int64)
     leaving = owned.take(np.concatenate((found.extra, gone, missed, changed_row)))
     ends = np.cumsum([len(found.extra) + len(gone), len(missed)])
     deleted_id, missed_id, changed_id = np.split(leaving.row_id, ends)
     updates = rows.take(changed)
     changes = ScheduleChanges(
-        inserts=PlannedBatch(rows, inserts.astype(np.int32)),
+        inserts=PlannedBatch(rows, new[_by_send_day(rows, new)].astype(np.int32)),
         updates=RowBatch(
             changed_id, updates.contact_id, updates.instance_id, updates.parent_id, updates.event_day, updates.send_day,
             updates.kind, updates.kinds,
@@ -54,7 +53,7 @@ def diff_schedule(rows: PlannedRows, schedule: Schedule, today: int) -> Differen
     before = _digest_owned(schedule) if schedule.owned_digest is None else schedule.owned_digest
     # What stays as it is counts in both digests alike: only the difference is looked at.
     coming = _digest_missed(leaving.take(slice(*ends)), schedule.kinds)
-    for coming_rows in (changed, inserts):
+    for coming_rows in (changed, new):
         coming = coming + _digest_planned(rows, coming_rows)
     return Difference(changes, before, np.subtract(before, digest_rows(leaving, schedule.kinds)) + coming)
 
@@ -72,7 +71,7 @@ def _by_send_day(rows: PlannedRows, inserts: Int64) -> Int64:
     # Every follow-up has a link of its own, and they come after all sources.
     source = np.minimum(rows.link[inserts], np.int32(np.count_nonzero(rows.links.parent_id == NULL_ID)))
     (key,) = dense_keys([(rows.send_day[inserts], rank[rows.kind[inserts]], source, rows.event_day[inserts])])
-    return np.argsort(key, kind="stable")
+    return stable_order(key)
 
 
 def _changed(rows: PlannedRows, schedule: Schedule, found: Matches) -> Int64:
@@ -141,8 +140,10 @@ def diff_issues(found: Issues, in_force: Sequence[IssueChunk]) -> IssueChanges:
         [np.zeros(0, dtype=np.int32), *(_renumber(c.issue, c.issues, number) for c in in_force)]
     ).astype(np.int32)
     new_key, old_key = dense_keys([(new_id, new_issue), (old_id, old_issue)])
-    added = np.flatnonzero(~np.isin(new_key, old_key))
-    added = added[np.argsort(new_key[added], kind="stable")]
+    new_order, old_order = stable_order(new_key), stable_order(old_key)
+    if np.array_equal(new_key[new_order], old_key[old_order]):  # as on most days
+        return IssueChanges(new_id[:0], new_issue[:0], old_id[:0], old_issue[:0], names)
+    added = new_order[~np.isin(new_key[new_order], old_key)]
     removed = np.flatnonzero(~np.isin(old_key, new_key))
     return IssueChanges(new_id[added], new_issue[added], old_id[removed], old_issue[removed], names)
 

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64, parts_of
-from core.planning.ordering import dense_keys
+from core.planning.ordering import dense_keys, stable_order
 from core.planning.rows import PlannedRows
 from core.planning.rules import FOLLOWUP_PREFIX
 from core.planning.schedule import Schedule, null_to_zero
@@ -114,7 +114,7 @@ class _Matcher:
                 self._identity(self._schedule.locked.take(locked_rows)),
             ]
         )
-        order = np.argsort(planned_key, kind="stable")
+        order = stable_order(planned_key)
         in_order = planned_key[order]
         place = np.minimum(np.searchsorted(in_order, locked_key), len(order) - 1)
         self._held[planned[order[place[in_order[place] == locked_key]]]] = True
@@ -128,7 +128,7 @@ class _Matcher:
         rest = np.flatnonzero(self._open)
         rows = self._schedule.owned.take(rest)
         (key,) = dense_keys([self._identity(rows)])
-        order = np.argsort(key, kind="stable")  # rows come by ascending row id
+        order = stable_order(key)  # rows come by ascending row id
         repeats = np.zeros(len(order), dtype=np.bool_)
         repeats[1:] = key[order][1:] == key[order][:-1]
         repeats &= rows.event_day[order] != NO_DAY  # a date that cannot be read is no identity

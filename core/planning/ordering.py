@@ -10,6 +10,7 @@ from core.planning.columns import Bool, Int8, Int16, Int32, Int64
 IntColumn: TypeAlias = Int8 | Int16 | Int32 | Int64
 
 _LIMIT: Final = 2**62
+_FEW: Final = 1 << 12
 _DAY_BITS: Final = 32
 _DAY_OFFSET: Final = 2**31
 
@@ -44,6 +45,25 @@ def is_first(ascending: Int64 | Int32) -> Bool:
     first = np.ones(len(ascending), dtype=np.bool_)
     np.not_equal(ascending[1:], ascending[:-1], out=first[1:])
     return first
+
+
+def stable_order(key: Int64) -> Int64:
+    """Return the places of keys in ascending order, equal ones as they come: ``argsort``, several times as fast for many.
+
+    A key with its place in its low bits is sorted as a value, where there is room for both.
+    """
+    bits = len(key).bit_length()
+    if len(key) < _FEW or not _fits(key, 62 - bits):
+        return key.argsort(kind="stable")
+    placed = key << bits
+    placed |= np.arange(len(key), dtype=np.int64)
+    placed.sort()
+    placed &= (1 << bits) - 1
+    return placed
+
+
+def _fits(key: Int64, bits: int) -> bool:
+    return -(1 << bits) <= int(key.min()) and int(key.max()) < 1 << bits
 
 
 def dense_key(columns: Sequence[IntColumn]) -> Int64:

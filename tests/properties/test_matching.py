@@ -8,6 +8,7 @@ import pytest
 from core.planning import matching
 from core.planning.columns import NO_DAY, NULL_ID
 from core.planning.matching import Matches, match_rows
+from core.planning.ordering import stable_order
 from core.planning.rows import Links, PlannedRows
 from core.planning.schedule import Schedule
 from core.planning.schedule_rows import RowCollector, ScheduleRows, StoredRows
@@ -132,6 +133,13 @@ def test_rows_match_as_the_rule_says(monkeypatch: pytest.MonkeyPatch, rows_min: 
         assert as_lists(match_rows(rows, Schedule(packed_owned, locked.take(slice(0, 0)), kinds))) == as_lists(
             one_by_one(rows, owned, locked.take(slice(0, 0)))
         ), seed
+
+
+@pytest.mark.parametrize("reach", [3, 2**40, 2**62], ids=["many equal", "few equal", "no room for places"])
+def test_many_keys_are_ordered_as_few_are(reach: int) -> None:
+    for count in (0, 1, 5_000):
+        key = np.random.default_rng(count).integers(-reach, reach, count)
+        assert stable_order(key).tolist() == np.argsort(key, kind="stable").tolist()
 
 
 def test_packed_rows_are_the_rows_they_were_made_of() -> None:
