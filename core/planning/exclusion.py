@@ -133,24 +133,22 @@ class Windows:
         candidate = days + np.int32(1)
         pending = np.arange(len(rows))
         while len(pending):
-            codes, end = self._check(rows.take(pending), candidate.take(pending))
+            codes, covered, end = self._check(rows.take(pending), candidate.take(pending))
             done = pending[codes == 0]
             free[done] = candidate.take(done)
-            blocked = has_window_end(codes).nonzero()[0]
-            pending = pending.take(blocked)
+            blocked = has_window_end(codes.take(covered)).nonzero()[0]
+            pending = pending.take(covered.take(blocked))
             following = end.take(blocked) + np.int32(1)
             candidate[pending] = following
             pending = pending[following <= days.take(pending) + np.int32(FIRST_FREE_HORIZON_DAYS)]
         return free
 
-    def _check(self, rows: Int64 | Int32, days: Int32) -> tuple[Int16, Int32]:
-        """Return reason numbers and, where a window covers the date, the last day of the latest such window."""
+    def _check(self, rows: Int64 | Int32, days: Int32) -> tuple[Int16, Int64, Int32]:
+        """Return reason numbers; the places of contacts with windows, and of each the last day of the latest one begun."""
         anchor = self.anchor.take(rows)
         codes = -np.minimum(anchor, np.int16(0))
-        end = np.empty(len(rows), dtype=np.int32)
         ruled = (anchor > 0).nonzero()[0]
-        if len(ruled):
-            codes[ruled], end[ruled] = self._covering(rows.take(ruled), anchor.take(ruled), days.take(ruled))
+        codes[ruled], end = self._covering(rows.take(ruled), anchor.take(ruled), days.take(ruled))
         if self.table.is_aged:
             limited = self._aged(rows)
             birth, date = self.birth_day.take(rows.take(limited)), days.take(limited)
@@ -158,7 +156,7 @@ class Windows:
             age = year - year_of(birth) - (date < in_year(month_day_of(birth), year))  # R45
             too_old = limited[age >= AGE_LIMIT_YEARS]
             codes[too_old] = self.table.too_old.take(self.state.take(rows.take(too_old)))
-        return codes, end
+        return codes, ruled, end
 
     def _covering(self, rows: Int64 | Int32, anchor: Int16, days: Int32) -> tuple[Int16, Int32]:
         """Return reason numbers and the end of the latest window that has begun by each date (R42, R43).

@@ -53,6 +53,8 @@ class Sources:
     days_before: Int32
     event: Int32
     """NO_DAY where it depends on the ideal date."""
+    has_event: bool
+    """Whether it does not, anywhere."""
     deadline_days: Int32
     deadline_floor: Int32
     respects_windows: Bool
@@ -70,6 +72,7 @@ def sources_of(entries: tuple[Source, ...]) -> Sources:
         priority=np.array([e.priority for e in entries], dtype=np.int64),
         days_before=np.array([e.days_before for e in entries], dtype=np.int32),
         event=np.array([NO_DAY if e.event is None else e.event for e in entries], dtype=np.int32),
+        has_event=any(e.event is not None for e in entries),
         deadline_days=np.array(later, dtype=np.int32),
         deadline_floor=np.array([e.deadline_floor for e in entries], dtype=np.int32),
         respects_windows=np.array([e.respects_windows for e in entries], dtype=np.bool_),
@@ -155,7 +158,7 @@ class Items:
     def event(self) -> Int32:
         """What each mail is about (R6)."""
         days: Int32 = self.ideal + self.sources.days_before[self.source]
-        if bool((self.sources.event != NO_DAY).any()):
+        if self.sources.has_event:
             fixed = self.sources.event[self.source]
             np.copyto(days, fixed, where=fixed != NO_DAY)
         return days

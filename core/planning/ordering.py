@@ -17,7 +17,11 @@ _DAY_OFFSET: Final = 2**31
 
 def pair_key(contact: Int64 | Int32, day: Int32) -> Int64:
     """Return int64 keys that compare like (contact, day); contact is a row number, day any day number."""
-    return (contact.astype(np.int64) << _DAY_BITS) + (day.astype(np.int64) + _DAY_OFFSET)
+    key = contact.astype(np.int64)
+    key <<= _DAY_BITS
+    key += day
+    key += _DAY_OFFSET
+    return key
 
 
 def contact_of(key: Int64) -> Int32:

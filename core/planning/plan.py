@@ -170,8 +170,13 @@ def _asked_by_day(items: Items, followups: Followups) -> Mapping[int, int]:
 
 def _issues(contacts: Contacts, book: CampaignBook, enrolments: Enrolments) -> Issues:
     campaign_issues = (*book.issues, *enrolments.issues)
-    ids = [contacts.contact_id[(contacts.issues >> np.uint8(bit)) & 1 == 1] for bit in range(len(CONTACT_ISSUES))]
-    numbers = [np.full(len(part), bit, dtype=np.int32) for bit, part in enumerate(ids)]
-    ids.append(np.zeros(len(campaign_issues), dtype=np.int64))
-    numbers.append(np.arange(len(campaign_issues), dtype=np.int32) + np.int32(len(CONTACT_ISSUES)))
-    return Issues(np.concatenate(ids), np.concatenate(numbers), (*CONTACT_ISSUES, *campaign_issues))
+    # Hardly a contact has any, so that their bits are spread out only for those that do.
+    rows = contacts.issues.nonzero()[0]
+    bits = np.unpackbits(contacts.issues.take(rows), bitorder="little").reshape(-1, 8)[:, : len(CONTACT_ISSUES)]
+    numbers, places = bits.T.nonzero()
+    of_campaigns = np.arange(len(CONTACT_ISSUES), len(CONTACT_ISSUES) + len(campaign_issues), dtype=np.int32)
+    return Issues(
+        np.concatenate((contacts.contact_id.take(rows.take(places)), np.zeros(len(campaign_issues), dtype=np.int64))),
+        np.concatenate((numbers.astype(np.int32), of_campaigns)),
+        (*CONTACT_ISSUES, *campaign_issues),
+    )
