@@ -93,9 +93,12 @@ def leaf_pages(db: apsw.Connection, root: int) -> LeafPages | None:
         return None
     level, last_keys = np.array([root], dtype=np.int64), np.array([2**63 - 1], dtype=np.int64)
     for _ in range(_DEPTH_MAX):
-        if read_pages(db, page_format, level[:1])[PAD_BYTES] == LEAF:
+        block = read_pages(db, page_format, level[:1])
+        if block[PAD_BYTES] == LEAF:
             return LeafPages(page_format, level, last_keys)
-        below = _children(read_pages(db, page_format, level), page_format, last_keys)
+        if len(level) > 1:
+            block = read_pages(db, page_format, level)
+        below = _children(block, page_format, last_keys)
         if below is None or bool((below[1][1:] <= below[1][:-1]).any()) or int(below[0].min()) < 1:
             return None
         level, last_keys = below

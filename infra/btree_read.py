@@ -12,7 +12,7 @@ from typing import Final, cast
 import apsw
 import numpy as np
 
-from core.planning.columns import TextColumn, UInt8, windows
+from core.planning.columns import UInt8
 from infra import btree_cells, btree_values
 from infra.btree_cells import IS_INTEGER, IS_TEXT, Cells, RecordColumns
 from infra.btree_kinds import LeafKinds, SeenKinds, fits_in_kinds
@@ -29,7 +29,6 @@ _ROWS_PER_LEAF: Final = 32
 _BLOCK_LEAVES: Final = 384
 """1.5 MB of ordinary pages: small enough that a second look at a record finds it in the cache, large enough that
 numpy's calls weigh little."""
-_TEXT_WINDOW_MAX: Final = 64
 _COLUMNS_SQL: Final = """
 SELECT (SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND lower(name) = ?1),
   (SELECT count(*) FROM pragma_index_list(?1) WHERE origin = 'pk'),
@@ -159,7 +158,7 @@ class _LeafReader:
         return PackedChunk(
             ints=tuple(key if column < 0 else btree_values.int_values(records, column) for column in self._ints),
             flags=tuple(btree_values.flag_values(records, column) for column in self._flags),
-            texts=tuple(_compact(btree_values.text_values(records, column)) for column in self._texts),
+            texts=tuple(btree_values.text_values(records, column) for column in self._texts),
             dates=btree_values.date_values(records, self._dates),
             rare_texts=tuple(btree_values.some_texts(records, column) for column in self._rare_texts),
             kind=kind,
@@ -189,13 +188,3 @@ class _LeafReader:
             and bool(IS_TEXT[columns.serial[texts]].all())
             and (not self._kind or fits_in_kinds(columns, self._kind))
         )
-
-
-def _compact(column: TextColumn) -> TextColumn:
-    """Copy short texts out of the pages, one after the other: they are looked at several times."""
-    width = -(-max(int((column.end - column.start).max()), 1) // 16) * 16
-    if width > _TEXT_WINDOW_MAX:
-        return column
-    start = np.arange(0, len(column) * width, width)
-    data = windows(column.data, column.start, width).reshape(-1)
-    return TextColumn(data, start, start + (column.end - column.start), column.null)

@@ -56,9 +56,8 @@ def flag_values(records: Records, column: int) -> Bool:
 
 def text_values(records: Records, column: int) -> TextColumn:
     """Return texts."""
-    serial = records.columns.serial[column]
-    start = records.start(column)
-    return TextColumn(records.cells.data, start, start + records.each(SIZES[serial]), records.each(serial == 0))
+    null = records.each(records.columns.serial[column] == 0)
+    return TextColumn(records.cells.data, records.start(column), records.start(column + 1), null)
 
 
 def some_texts(records: Records, column: int) -> SomeTexts:
