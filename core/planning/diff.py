@@ -63,14 +63,14 @@ def _by_send_day(rows: PlannedRows, inserts: Int64) -> Int64:
 
     What the cap carries over to another day has the highest priority numbers of its day (R66): it lies together too.
     """
-    kinds = rows.kinds
+    kind, kinds = digest.used_kinds(rows.kind[inserts], rows.kinds)
     rank = np.empty(len(kinds), dtype=np.int32)
     rank[sorted(range(len(kinds)), key=lambda k: (kinds[k].skip_reason is not None, kinds[k].priority, k))] = np.arange(
         len(kinds)
     )
     # Every follow-up has a link of its own, and they come after all sources.
     source = np.minimum(rows.link[inserts], np.int32(np.count_nonzero(rows.links.parent_id == NULL_ID)))
-    (key,) = dense_keys([(rows.send_day[inserts], rank[rows.kind[inserts]], source, rows.event_day[inserts])])
+    (key,) = dense_keys([(rows.send_day[inserts], rank[kind], source, rows.event_day[inserts])])
     return stable_order(key)
 
 
@@ -102,7 +102,8 @@ def _without_counterpart(schedule: Schedule, rest: Int64, today: int) -> tuple[I
     past = (rows.send_day < today) & (rows.send_day != NO_DAY)
     if not past.any():
         return rest, rest[:0]
-    skipped = schedule.kinds_where(lambda k: k.status == "skipped")[rows.kind]
+    kind, kinds = digest.used_kinds(rows.kind, schedule.kinds)
+    skipped = np.array([k.status == "skipped" for k in kinds], dtype=np.bool_)[kind]
     return rest[~past], rest[past & ~skipped]
 
 

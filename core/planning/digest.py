@@ -88,8 +88,10 @@ def used_kinds(kind: Int32 | Int16, kinds: Sequence[RowKind]) -> tuple[Int32, Se
     """Leave out kinds that none of a few rows has: an org has a hundred of them."""
     if len(kind) >= len(kinds):
         return kind.astype(np.int32, copy=False), kinds
-    used, number = np.unique(kind, return_inverse=True)
-    return number.astype(np.int32), [kinds[k] for k in used.tolist()]
+    numbers = kind.tolist()
+    used = sorted(set(numbers))
+    place = {number: i for i, number in enumerate(used)}
+    return np.array([place[number] for number in numbers], dtype=np.int32), [kinds[number] for number in used]
 
 
 @lru_cache(maxsize=4096)
