@@ -4,7 +4,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_WORKERS ?= 2
+# One more than the cores of a small machine: a third of the time tests wait, for servers, leases and the emulator.
+PYTEST_WORKERS ?= 3
 # Where PYTHONDONTWRITEBYTECODE is set, every start of a command would compile all of this again: a third of a short command.
 COMPILE = $(BIN)/python -m compileall -q core events handlers infra
 

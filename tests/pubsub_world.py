@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -77,6 +78,14 @@ class PubsubWorld:
             else:
                 time.sleep(0.05)
         return messages
+
+    def bring_again(self, subscription: str) -> None:
+        """What is not acknowledged comes again now.
+
+        By itself the emulator gives it to a stream that was killed as gladly as to one that lives, and that costs a minute.
+        """
+        path = f"projects/{PROJECT}/subscriptions/{subscription}"
+        self._subscriber.seek(request={"subscription": path, "time": datetime.now(UTC) - timedelta(hours=1)})
 
     def is_empty(self, subscription: str, *, for_seconds: float) -> bool:
         """Whether nothing comes for a while."""
