@@ -40,7 +40,7 @@ def diff_schedule(rows: PlannedRows, schedule: Schedule, today: int) -> Differen
     deleted_id, missed_id, changed_id = np.split(leaving.row_id, ends)
     updates = rows.take(changed)
     changes = ScheduleChanges(
-        inserts=PlannedBatch(rows, new[_by_send_day(rows, new)].astype(np.int32)),
+        inserts=PlannedBatch(rows, _by_send_day(rows, new)),
         updates=RowBatch(
             changed_id, updates.contact_id, updates.instance_id, updates.parent_id, updates.event_day, updates.send_day,
             updates.kind, updates.kinds,
@@ -58,20 +58,36 @@ def diff_schedule(rows: PlannedRows, schedule: Schedule, today: int) -> Differen
     return Difference(changes, before, np.subtract(before, digest_rows(leaving, schedule.kinds)) + coming)
 
 
-def _by_send_day(rows: PlannedRows, inserts: Int64) -> Int64:
+def _by_send_day(rows: PlannedRows, inserts: Int64) -> Int32:
     """Order rows by send day, mail before skipped rows, and by what many have in common; then as they are planned.
 
     What the cap carries over to another day has the highest priority numbers of its day (R66): it lies together too.
+    Part by part: on a first run this is every row (R98).
     """
-    kind, kinds = digest.used_kinds(rows.kind[inserts], rows.kinds)
+    kinds, count = rows.kinds, len(inserts)
     rank = np.empty(len(kinds), dtype=np.int32)
     rank[sorted(range(len(kinds)), key=lambda k: (kinds[k].skip_reason is not None, kinds[k].priority, k))] = np.arange(
         len(kinds)
     )
     # Every follow-up has a link of its own, and they come after all sources.
-    source = np.minimum(rows.link[inserts], np.int32(np.count_nonzero(rows.links.parent_id == NULL_ID)))
-    (key,) = dense_keys([(rows.send_day[inserts], rank[kind], source, rows.event_day[inserts])])
-    return stable_order(key)
+    sources = np.int32(np.count_nonzero(rows.links.parent_id == NULL_ID))
+    first, last = int(rows.event_day.min(initial=0)), int(rows.event_day.max(initial=0))
+    key = np.empty(count, dtype=np.int64)
+    for part in parts_of(count):
+        here = inserts[part]
+        key[part] = rows.send_day[here]
+        for size, column in (
+            (len(kinds), rank[rows.kind[here]]),
+            (int(sources) + 1, np.minimum(rows.link[here], sources)),
+            (last - first + 1, rows.event_day[here] - np.int32(first)),
+        ):
+            key[part] *= size
+            key[part] += column
+    order = stable_order(key)
+    places = np.empty(count, dtype=np.int32)
+    for part in parts_of(count):
+        places[part] = inserts[order[part]]
+    return places
 
 
 def _changed(rows: PlannedRows, schedule: Schedule, found: Matches) -> Int64:

@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from core.planning.columns import Bool, Int8, Int16, Int32, Int64
+from core.planning.columns import Bool, Int8, Int16, Int32, Int64, parts_of
 
 IntColumn: TypeAlias = Int8 | Int16 | Int32 | Int64
 
@@ -60,7 +60,8 @@ def stable_order(key: Int64) -> Int64:
     if len(key) < _FEW or not _fits(key, 62 - bits):
         return key.argsort(kind="stable")
     placed = key << bits
-    placed |= np.arange(len(key), dtype=np.int64)
+    for part in parts_of(len(key)):
+        placed[part] |= np.arange(part.start, part.stop)
     placed.sort()
     placed &= (1 << bits) - 1
     return placed
