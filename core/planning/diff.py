@@ -33,7 +33,7 @@ def diff_schedule(rows: PlannedRows, schedule: Schedule, today: int) -> Differen
     found = match_rows(rows, schedule)
     changed = _changed(rows, schedule, found)
     gone, missed = _without_counterpart(schedule, found.rest, today)
-    new = np.flatnonzero((found.owned_row < 0) & ~found.held)
+    new = np.flatnonzero((found.owned_row < 0) & ~found.held).astype(np.int32)
     changed_row = found.owned_row[changed].astype(np.int64)
     leaving = owned.take(np.concatenate((found.extra, gone, missed, changed_row)))
     ends = np.cumsum([len(found.extra) + len(gone), len(missed)])
@@ -58,7 +58,7 @@ def diff_schedule(rows: PlannedRows, schedule: Schedule, today: int) -> Differen
     return Difference(changes, before, np.subtract(before, digest_rows(leaving, schedule.kinds)) + coming)
 
 
-def _by_send_day(rows: PlannedRows, inserts: Int64) -> Int32:
+def _by_send_day(rows: PlannedRows, inserts: Int32) -> Int32:
     """Order rows by send day, mail before skipped rows, and by what many have in common; then as they are planned.
 
     What the cap carries over to another day has the highest priority numbers of its day (R66): it lies together too.
@@ -137,10 +137,10 @@ def _digest_missed(rows: ScheduleRows, kinds: Sequence[RowKind]) -> UInt64:
     return digest_rows(replace(rows, kind=kind), marked)
 
 
-def _digest_planned(rows: PlannedRows, planned: Int64) -> UInt64:
+def _digest_planned(rows: PlannedRows, planned: Int64 | Int32) -> UInt64:
     total = digest.zero()
     for part in parts_of(len(planned)):
-        here = rows.take(planned[part])
+        here = rows.take(planned[part].astype(np.int64))
         total = total + digest.schedule_rows(
             here.contact_id, here.instance_id, here.parent_id, here.event_day, here.send_day, here.kind, here.kinds
         )
