@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from core.planning.columns import Int16, Int32, Int64, UInt8, UInt64, windows
-from infra.btree_pages import LEAF, PAD_BYTES, PageFormat, cell_places, varint_keys, words
+from infra.btree_pages import LEAF, PageFormat, cell_places, varint_keys, words
 
 LAST_INT_TYPE: Final = 6
 """Serial types 1 to 6 are integers of 1, 2, 3, 4, 6 and 8 bytes."""
@@ -24,8 +24,8 @@ SERIAL_TYPES: Final = 1 << 14
 _CONTINUES: Final = 0x80
 _WORD: Final = 8
 _TOO_LARGE: Final = 1 << 20
-_COLUMNS_MAX: Final = PAD_BYTES // 2 - 8
-"""A record that ends too early is noticed after its columns were looked for: up to two bytes each, past its page."""
+COLUMNS_MAX: Final = _CONTINUES - 2
+"""As many serial types fit into a header whose length has one byte."""
 
 
 def _sizes() -> Int32:
@@ -122,8 +122,6 @@ def record_columns(cells: Cells, count: int) -> RecordColumns | None:
 
     A record is short where columns were added to its table later: their defaults are SQLite's business.
     """
-    if count > _COLUMNS_MAX:
-        return None
     header_bytes = cells.header_end - cells.header
     serial = None
     if int(header_bytes.min()) > count:

@@ -14,7 +14,7 @@ import numpy as np
 
 from core.planning.columns import UInt8
 from infra import btree_cells, btree_values
-from infra.btree_cells import IS_INTEGER, IS_TEXT, Cells, RecordColumns
+from infra.btree_cells import COLUMNS_MAX, IS_INTEGER, IS_TEXT, Cells, RecordColumns
 from infra.btree_kinds import LeafKinds, SeenKinds, fits_in_kinds
 from infra.btree_layouts import Layouts, Records, records_one_by_one
 from infra.btree_pages import PageFormat, leaf_pages, read_pages
@@ -88,9 +88,12 @@ def _places(db: apsw.Connection, table: PackedTable) -> _Places | None:
     wanted = {*table.ints, *table.flags, *table.all_texts, *table.all_kinds}
     if root is None or indexed_key or key_columns != [(table.key, "INTEGER")] or not wanted <= positions.keys():
         return None
-    if table.key in wanted - {*table.ints}:
-        return None
     del positions[table.key]
+    wanted.discard(table.key)
+    if table.key in {*table.flags, *table.all_texts, *table.all_kinds}:
+        return None
+    if any(positions[name] >= COLUMNS_MAX for name in wanted):
+        return None
     return _Places(root, positions)
 
 

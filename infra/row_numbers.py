@@ -35,11 +35,10 @@ class RowNumbers:
     def number(self, table: UInt64) -> tuple[Int64, list[int]]:
         """Return the number of each row, and for each number that is new a row that has it.
 
-        ``table`` is contiguous, and at least as wide as the ones before; missing words of those count as 0.
+        ``table`` is contiguous; the words that a narrower one lacks count as 0.
         """
-        width = table.shape[1]
-        if width > self._known.shape[1]:
-            self._widen(width)
+        width = max(table.shape[1], self._known.shape[1])
+        table, self._known = _widened(table, width), _widened(self._known, width)
         digest = table @ _MULTIPLIERS[:width]
         number = self._bucket[self._bucket_of(digest)]
         other = self._digest[number] != digest
@@ -89,7 +88,10 @@ class RowNumbers:
     def _bucket_of(self, digest: UInt64) -> Int64:
         return (digest >> (np.uint64(64) - self._bits)).view(np.int64)
 
-    def _widen(self, width: int) -> None:
-        wider = np.zeros((len(self._known), width), dtype=np.uint64)
-        wider[:, : self._known.shape[1]] = self._known
-        self._known = wider
+
+def _widened(table: UInt64, width: int) -> UInt64:
+    if table.shape[1] == width:
+        return table
+    wider = np.zeros((len(table), width), dtype=np.uint64)
+    wider[:, : table.shape[1]] = table
+    return wider

@@ -199,6 +199,21 @@ def test_texts_of_more_than_57_bytes_take_the_fast_way(tmp_path: Path, sql_reads
     assert sql_reads == []
 
 
+def test_long_texts_in_some_leaves_of_a_wide_table(tmp_path: Path, sql_reads: list[object]) -> None:
+    """Whole headers are compared where a text is long, and their beginnings where none is: in any order."""
+    file = tmp_path / "t.db"
+    more = [f"more{number}" for number in range(30)]
+    long = {*range(60, 120), *range(200, 210)}
+    rows = [
+        (*row[:6], "street" * 15 if place in long else row[6], *row[7:], *more)
+        for place, row in enumerate(ordinary_rows(300))
+    ]
+    store(file, rows, columns=", ".join((COLUMNS, *more)))
+    leaves, sql = both_ways(file)
+    assert leaves == sql
+    assert sql_reads == []
+
+
 def test_a_null_in_a_needed_column_of_an_old_record_is_left_to_sqlite(tmp_path: Path, sql_reads: list[object]) -> None:
     file = tmp_path / "t.db"
     store(file, ordinary_rows(300))
@@ -228,6 +243,22 @@ def test_an_unusual_table_is_left_to_sqlite_whole(
     leaves, sql = both_ways(file)
     assert sorted(leaves, key=lambda row: row[0]) == sorted(sql, key=lambda row: row[0])
     assert len(sql_reads) == 1
+
+
+@pytest.mark.parametrize("count", [100, 120, 600])
+def test_columns_far_back_in_the_record_are_found_or_left_to_sqlite(
+    tmp_path: Path, sql_reads: list[object], count: int
+) -> None:
+    file = tmp_path / "t.db"
+    store(file, [(row[0], *[None] * count, *row[1:]) for row in ordinary_rows(300)], columns=far_back(count))
+    leaves, sql = both_ways(file)
+    assert leaves == sql
+    assert len(sql_reads) == (count > 100)
+
+
+def far_back(count: int) -> str:
+    key, rest = COLUMNS.split(", ", 1)
+    return ", ".join((key, *(f"more{number}" for number in range(count)), rest))
 
 
 def test_a_generated_column_is_left_to_sqlite(tmp_path: Path, sql_reads: list[object]) -> None:

@@ -20,7 +20,7 @@ def test_equal_rows_have_one_number_for_good(
     if weight is not None:
         monkeypatch.setattr(row_numbers, "_MULTIPLIERS", np.full(8, weight, dtype=np.uint64))
     random, numbers, seen = Random(1), RowNumbers(), dict[tuple[int, ...], int]()
-    for width in (1, 1, 2, 3, 3):
+    for width in (1, 1, 2, 3, 3, 1, 2, 3):
         rows = [tuple(random.choice([0, 1, 2**63]) for _ in range(width)) for _ in range(random.randrange(1, 40))]
         found, examples = numbers.number(np.array(rows, dtype=np.uint64))
         for example in examples:
