@@ -83,7 +83,7 @@ def _by_send_day(rows: PlannedRows, inserts: Int32) -> Int32:
         ):
             key[part] *= size
             key[part] += column
-    order = stable_order(key)
+    order = stable_order(key, overwrite=True)
     places = np.empty(count, dtype=np.int32)
     for part in parts_of(count):
         places[part] = inserts[order[part]]
