@@ -82,15 +82,12 @@ class _Matcher:
         counts = _counts(self._planned)
         large = np.flatnonzero(counts >= max(_LAYOUT_ROWS_MIN, len(self._rows) // _LAYOUTS_MAX))
         for code in large[large != _FOLLOWUPS].tolist():
-            planned = np.flatnonzero(self._planned == code)
-            layout, left = self._lay_out(planned)
-            self._planned[planned] = _LAID_OUT
-            self._planned[left] = code
-            for here in _parts(np.flatnonzero(self._locked == code)):
+            layout = self._lay_out(code)
+            for here in _rows_of(self._locked, code):
                 _, held, contact = self._same(layout, self._schedule.locked, here)
                 self._held[held] = True
                 layout[contact] = _NOBODY  # an owned row of this identity is none of the plan's (R91)
-            for here in _parts(np.flatnonzero(self._owned == code)):
+            for here in _rows_of(self._owned, code):
                 self._pair(*self._same(layout, self._schedule.owned, here)[:2])
 
     def match_by_key(self) -> None:
@@ -164,18 +161,17 @@ class _Matcher:
         )
         return planned, owned, locked
 
-    def _lay_out(self, planned: Int64) -> tuple[Int64, Int64]:
-        """Return row and event of each contact's planned row, _NOBODY for none; and the contacts' other rows."""
+    def _lay_out(self, code: int) -> Int64:
+        """Return row and event of each contact's planned row, _NOBODY for none; its other rows keep their code."""
         layout = self._layout
         layout.fill(_NOBODY)
-        left = [planned[:0]]
-        for here in _parts(planned):
+        for here in _rows_of(self._planned, code):
             place = self._place_of_contact[self._rows.contact[here]]
             laid_out = here << _EVENT_BITS | self._rows.event_day[here].astype(np.int64) & _EVENT_MASK
             free = layout[place] == _NOBODY
             layout[place[free]] = laid_out[free]
-            left.append(here[layout[place] != laid_out])
-        return layout, np.concatenate(left)
+            self._planned[here[layout[place] == laid_out]] = _LAID_OUT
+        return layout
 
     def _same(self, layout: Int64, stored: StoredRows, here: Int64) -> tuple[Int64, Int64, Int64]:
         """Return those of some stored rows whose contact's planned row has the same event, these, and the places."""
@@ -265,6 +261,14 @@ def _counts(codes: Code) -> Int64:
     for part in parts_of(len(codes)):
         counts += np.bincount(codes[part], minlength=len(counts))
     return counts
+
+
+def _rows_of(codes: Code, code: int) -> Iterator[Int64]:
+    """Yield the rows with a code part by part: all at once they would take eight bytes each (R98)."""
+    for part in parts_of(len(codes)):
+        here = np.flatnonzero(codes[part] == code)
+        if len(here):
+            yield here + part.start
 
 
 def _parts(rows: Int64) -> Iterator[Int64]:
