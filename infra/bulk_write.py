@@ -117,7 +117,9 @@ def _update(db: apsw.Connection, rows: RowBatch, stamp: Stamp) -> None:
     plain = ~follows & (rows.campaign_instance_id == NULL_ID)
     for here in _slices(np.sort(rows.row_id[plain])):
         db.execute(_CLEAR_INSTANCE, (apsw.carray(here),))
-    for batch in _batches(rows, np.flatnonzero(follows | (rows.campaign_instance_id == 0))):
+    others = np.flatnonzero(follows | (rows.campaign_instance_id == 0))
+    alike = rows.row_id, rows.kind, rows.campaign_instance_id, rows.send_day, rows.event_day
+    for batch in _batches(rows, others[np.lexsort([column[others] for column in alike])]):
         for part in _stretches(batch):
             row_ids = apsw.carray(batch.row_id[part.rows])
             db.execute(_UPDATE_IDENTITY, (row_ids, part.event_date, part.instance_id, part.kind.email_type))

@@ -10,6 +10,8 @@ never mistaken for a short value; the only judgement this changes is that such a
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import Final, cast
 
 import apsw
@@ -32,10 +34,15 @@ FEW_ROWS: Final = 256
 
 _SLOW_ROWS: Final = 20_000
 _SLOW_BYTES: Final = 16 * 2**20
+_LOOK_ROWS: Final = 16
+"""Rows between looks at how many bytes there are: at most a megabyte each, with all their texts cut."""
+_STATEMENTS_MAX: Final = 64
+"""Texts of statements that are kept: a dozen tables are read, in every run."""
 _SQLITE_LENGTH_MAX: Final = 10**9
 _WHITE_SPACE: Final = "char(9,10,11,12,13,32)"
 
 KindText = tuple[bytes | None, ...]
+Row = tuple[int | bytes | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,7 @@ def bound_sql(table: PackedTable) -> str:
     return f"SELECT {table.key} FROM {table.table} WHERE {table.key} > ?1 ORDER BY {table.key} LIMIT 1 OFFSET ?2"  # noqa: S608
 
 
+@lru_cache(maxsize=_STATEMENTS_MAX)
 def packed_sql(table: PackedTable, not_null: frozenset[str] = frozenset()) -> str:
     """SQL of one block: (rows, NULLs, block). One aggregate of one expression: a row cannot come apart.
 
@@ -155,6 +163,7 @@ def packed_sql(table: PackedTable, not_null: frozenset[str] = frozenset()) -> st
     return f"SELECT count(*), {nulls}, CAST(group_concat({row}, {separator}) AS BLOB) {_range_sql(table)}"
 
 
+@lru_cache(maxsize=_STATEMENTS_MAX)
 def rows_sql(table: PackedTable) -> str:
     """SQL of the same rows one by one; texts are BLOBs in the encoding of the file."""
     fields = [
@@ -240,12 +249,16 @@ def _chunk(
 def _read_rows(db: apsw.Connection, table: PackedTable, bounds: tuple[int | str, ...]) -> Iterator[PackedChunk]:
     """Read a range row by row, in chunks bounded by rows and by bytes."""
     encoding = str(db.pragma("encoding"))
-    rows: list[tuple[int | bytes | None, ...]] = []
+    first_text = len(table.ints) + len(table.flags)
+    rows: list[Row] = []
     size_bytes = 0
-    for stored in db.execute(rows_sql(table), bounds):
-        row = stored if encoding == "UTF-8" else tuple(_as_utf8(value, encoding) for value in stored)
-        rows.append(row)
-        size_bytes += sum(len(value) for value in row if isinstance(value, bytes))
+    cursor = cast("Iterator[Row]", db.execute(rows_sql(table), bounds))
+    while some := list(islice(cursor, _LOOK_ROWS)):
+        if encoding != "UTF-8":
+            some = [tuple(_as_utf8(value, encoding) for value in row) for row in some]
+        rows += some
+        for column in islice(zip(*some, strict=True), first_text, None):
+            size_bytes += sum(map(len, filter(None, cast("tuple[bytes | None, ...]", column))))
         if len(rows) >= _SLOW_ROWS or size_bytes >= _SLOW_BYTES:
             yield _chunk_of_rows(table, rows)
             rows, size_bytes = [], 0
@@ -260,19 +273,24 @@ def _as_utf8(value: int | bytes | None, encoding: str) -> int | bytes | None:
     return value.decode("utf-16-be" if encoding.endswith("be") else "utf-16-le", "replace").encode()
 
 
-def _chunk_of_rows(table: PackedTable, rows: list[tuple[int | bytes | None, ...]]) -> PackedChunk:
+def _chunk_of_rows(table: PackedTable, rows: list[Row]) -> PackedChunk:
     first_flag, first_text = len(table.ints), len(table.ints) + len(table.flags)
     first_kind = first_text + len(table.all_texts)
     columns = list(zip(*rows, strict=True)) if rows else [() for _ in range(first_kind + len(table.all_kinds))]
-    numbers: dict[KindText, int] = {}
-    kind = [numbers.setdefault(cast("KindText", row[first_kind:]), len(numbers)) for row in rows]
     return _chunk(
         table,
         tuple(
-            np.array([NULL_ID if value is None else value for value in column], dtype=np.int64)
+            np.array([NULL_ID if value is None else value for value in column] if None in column else column, np.int64)
             for column in columns[:first_flag]
         ),
         tuple(np.array(column, dtype=np.int64) != 0 for column in columns[first_flag:first_text]),
         tuple(TextColumn.of(column) for column in columns[first_text:first_kind]),
-        (np.array(kind, dtype=np.int32), tuple(numbers)),
+        _kinds_of_rows(table, [cast("KindText", kind) for kind in zip(*columns[first_kind:], strict=True)], len(rows)),
     )
+
+
+def _kinds_of_rows(table: PackedTable, kinds: list[KindText], count: int) -> tuple[Int32, tuple[KindText, ...]]:
+    if not table.all_kinds:
+        return np.zeros(count, dtype=np.int32), ((),)
+    numbers: dict[KindText, int] = {}
+    return np.array([numbers.setdefault(kind, len(numbers)) for kind in kinds], dtype=np.int32), tuple(numbers)

@@ -47,9 +47,9 @@ class TextColumn:
     def of(cls, values: Sequence[str | bytes | None]) -> Self:
         """Build a column from Python values, one by one: the slow path of a reader, and tests."""
         raw = [b"" if v is None else v.encode("utf-8", "surrogatepass") if isinstance(v, str) else v for v in values]
-        lengths = np.fromiter((len(r) for r in raw), dtype=np.int64, count=len(raw))
+        lengths = np.fromiter(map(len, raw), dtype=np.int64, count=len(raw))
         end = np.cumsum(lengths)
-        null = np.fromiter((v is None for v in values), dtype=np.bool_, count=len(raw))
+        null = np.fromiter([v is None for v in values], dtype=np.bool_, count=len(raw))
         return cls(np.frombuffer(b"".join(raw), dtype=np.uint8), end - lengths, end, null)
 
     def take(self, rows: Int64 | Bool) -> "TextColumn":

@@ -165,12 +165,12 @@ def test_a_huge_value_is_cut_after_its_white_space_and_marked(wide: str) -> None
 
 
 def test_a_chunk_above_the_block_bound_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    db = table_of([(n, n, None, "x" * 50_000, None, None, None) for n in range(40)])
+    db = table_of([(n, n, None, "x" * 50_000, None, None, None) for n in range(100)])
     monkeypatch.setattr(packed_read, "BLOCK_BYTES_MAX", 1_000_000)
     monkeypatch.setattr(packed_read, "_SLOW_BYTES", 300_000)
     chunks = list(read_chunks(db, TABLE))
     assert len(chunks) > 4
-    assert [row[0][0] for row in plain_rows(chunks)] == list(range(40))
+    assert [row[0][0] for row in plain_rows(chunks)] == list(range(100))
 
 
 def test_the_slow_way_keeps_the_order_of_keys() -> None:
