@@ -102,7 +102,7 @@ def campaign_context(frame: Frame, book: CampaignBook, enrolments: Enrolments, s
 def campaign_items(
     frame: Frame, book: CampaignBook, enrolments: Enrolments, schedule: Schedule, ledger: Ledger
 ) -> Iterator[Items]:
-    """Yield the candidates of every active campaign with their skip checks at the ideal date (R54-R57), in parts."""
+    """Yield the candidates of every active campaign, all but windows checked at the ideal date (R54-R57), in parts."""
     if not book.active:
         return
     context = campaign_context(frame, book, enrolments, schedule)
@@ -241,11 +241,9 @@ class _Handled:
 
 
 def _reasons(frame: Frame, campaign: Campaign, items: Items, deadline: Int32, matches: Bool) -> Int16:
-    """R56, the first that applies; written from the last to the first."""
+    """R56, the first that applies of what comes before windows; written from the last to the first."""
     settings, contact = campaign.settings, items.contact
     reason = np.zeros(len(items), dtype=np.int16)
-    if settings.respect_exclusion_windows:
-        reason = frame.windows.check(contact, items.ideal)
     if settings.respect_exclusion_windows or not frame.config.send_without_zipcode_for_universal:
         reason[frame.contacts.state.take(contact) == UNKNOWN_STATE] = Reason.STATE_UNKNOWN
     reason[items.ideal > deadline] = Reason.AFTER_CAMPAIGN_END

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.planning.almanac import month_day_of, next_anniversaries, year_of
 from core.planning.calendar import day_number, to_date
-from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64
+from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64, parts_of
 from core.planning.config import Config
 from core.planning.contacts import Contacts
 from core.planning.exclusion import Windows
@@ -178,7 +178,7 @@ def _aep_day(config: Config, year: int) -> int:
 
 
 def candidates(frame: Frame, found: Occurrences, ledger: Ledger) -> Items:
-    """Turn current occurrences into items with their skip checks at the ideal date (R33, R36); counts what is not due."""
+    """Turn current occurrences into items, underwriting checked (R33, R34, R36); counts what is not due."""
     handled = frame.handled[found.email_type]
     contact, event = found.contact, found.event
     ledger.consider(found.email_type, len(contact))
@@ -187,15 +187,23 @@ def candidates(frame: Frame, found: Occurrences, ledger: Ledger) -> Items:
     ideal = event - np.int32(found.source.days_before)
     if frame.last_ideal is not None:
         contact, ideal = ledger.without("beyond_lookahead", frame.beyond_lookahead(ideal), contact, ideal)
-    return make_items(contact, ideal, found.source, _reasons_at_ideal(frame, contact, ideal, found.source))
+    return make_items(contact, ideal, found.source, _barred(frame, contact, found.source))
 
 
-def _reasons_at_ideal(frame: Frame, contact: Int64, ideal: Int32, source: Source) -> Int16:
-    """R36: underwriting first (AEP is exempt, R34), then the exclusion at the ideal date (R40)."""
-    reason = frame.windows.check(contact, ideal)
-    if source.type_code != AEP and frame.config.exclude_failed_underwriting_global:
-        reason[frame.barred_globally(contact)] = Reason.FAILED_UNDERWRITING__GLOBAL
-    return reason
+def _barred(frame: Frame, contact: Int64, source: Source) -> Int16 | None:
+    """R36: underwriting comes before everything else (AEP is exempt, R34)."""
+    if source.type_code == AEP or not frame.config.exclude_failed_underwriting_global:
+        return None
+    return frame.barred_globally(contact) * np.int16(Reason.FAILED_UNDERWRITING__GLOBAL)
+
+
+def meet_windows(frame: Frame, items: Items) -> None:
+    """Skip what an exclusion keeps back at its ideal date (R40), the last of the checks there (R36, R56)."""
+    respects_windows = bool(items.sources.respects_windows.all())
+    for part in parts_of(len(items)):
+        here = items.take(part)
+        met = here.standing if respects_windows else here.standing & here.respects_windows
+        np.copyto(here.reason, frame.windows.check(here.contact, here.ideal), where=met)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,12 +120,6 @@ def _check(mails: PlannedRows, contacts: Contacts, limits: "_Limits | None", *, 
     return found
 
 
-def _line(config: Config, code: str) -> Line | None:
-    """Return the rule in force: the org's own entry replaces the table's whole (R41)."""
-    own = (config.state_rules or {}).get(code)
-    return LINES.get(code) if own is None else _own_line(own)
-
-
 def _own_line(own: StateRule) -> Line | None:
     match own.kind:
         case "none":
@@ -157,9 +151,9 @@ class _Limits:
     def of(cls, config: Config) -> Self:
         """Tabulate the lines in force."""
         own, usual = config.state_buffers or {}, config.pre_exclusion_buffer_days
-        return cls._of(
-            tuple(_line(config, code) for code in STATE_CODES), (*(own.get(c, usual) for c in STATE_CODES), 0)
-        )
+        # R41: the org's own entry replaces the table's whole.
+        lines = LINES | {code: _own_line(rule) for code, rule in (config.state_rules or {}).items()}
+        return cls._of(tuple(map(lines.get, STATE_CODES)), (*(own.get(c, usual) for c in STATE_CODES), 0))
 
     @classmethod
     @lru_cache(maxsize=64)

@@ -64,9 +64,14 @@ class Config:
         """The text of scheduled_send_time (R75)."""
         return f"{self.send_time_hour:02d}:{self.send_time_minute:02d}:00"
 
+    @property
+    def rules(self) -> Mapping[str, StateRule]:
+        """The exclusion rules by state, the org's own before the table's (R41); no rule for states that are not listed."""
+        return {**STATE_RULES, **(self.state_rules or {})}
+
     def rule(self, state: str) -> StateRule:
-        """Return a state's exclusion rule, the org's own before the table's (R41)."""
-        return (self.state_rules or {}).get(state, STATE_RULES.get(state, NO_RULE))
+        """Return a state's exclusion rule (R41)."""
+        return self.rules.get(state, NO_RULE)
 
     def buffer_days(self, state: str) -> int:
         """Return the days by which a state's window starts earlier (R42)."""

@@ -48,9 +48,12 @@ class StateTable:
     @classmethod
     def of(cls, config: Config) -> "StateTable":
         """Tabulate what a configuration says of every state (R41, R42, R44)."""
-        rules = (*map(config.rule, STATE_CODES), NO_RULE)
-        buffers = (*map(config.buffer_days, STATE_CODES), 0)
-        return _state_table(rules, buffers, holds=config.missing_window_date_policy == "hold")
+        rules, buffers, usual = config.rules, config.state_buffers or {}, config.pre_exclusion_buffer_days
+        return _state_table(
+            (*(rules.get(code, NO_RULE) for code in STATE_CODES), NO_RULE),
+            (*(buffers.get(code, usual) for code in STATE_CODES), 0),
+            holds=config.missing_window_date_policy == "hold",
+        )
 
 
 @lru_cache(maxsize=64)

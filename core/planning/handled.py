@@ -9,7 +9,7 @@ from core.planning.columns import Bool, Int16, Int32, Int64, parts_of
 from core.planning.kinds import KindTable
 from core.planning.ordering import contact_of, day_of, pair_key
 from core.planning.places import ContactPlaces
-from core.planning.rules import EMAIL_TYPES, HANDLED_DISTANCE_DAYS
+from core.planning.rules import CAMPAIGN, EMAIL_TYPES, HANDLED_DISTANCE_DAYS
 from core.planning.schedule_rows import StoredRows
 
 _YEAR_DAYS_MAX: Final = 366
@@ -68,16 +68,16 @@ def handled_events(
     Mail of past years is passed over: however long an org's history is, only the last year of it is looked at.
     """
     found: dict[str, list[Int64]] = {name: [_NO_KEYS] for name in EMAIL_TYPES}
+    is_built_in = (kinds.type_code != 0) & (kinds.type_code != CAMPAIGN)
     for part in parts_of(len(locked)):
-        event, type_code = locked.event_days(part), kinds.type_code.take(locked.kinds_of(part))
-        late = event > first_event - HANDLED_DISTANCE_DAYS
+        event, kind = locked.event_days(part), locked.kinds_of(part)
+        rows = ((event > first_event - HANDLED_DISTANCE_DAYS) & is_built_in.take(kind)).nonzero()[0]
+        contact = places.of(locked.contact_ids(rows + part.start))
+        known = (contact >= 0).nonzero()[0]
+        rows = rows.take(known)
+        key, type_code = pair_key(contact.take(known), event.take(rows)), kinds.type_code.take(kind.take(rows))
         for name, spec in EMAIL_TYPES.items():
-            rows = (late & (type_code == spec.code)).nonzero()[0]
-            if not len(rows):
-                continue
-            contact = places.of(locked.contact_ids(rows + part.start))
-            known = (contact >= 0).nonzero()[0]
-            found[name].append(pair_key(contact.take(known), event.take(rows.take(known))))
+            found[name].append(key[type_code == spec.code])
     return {name: EventIndex.of(np.concatenate(keys), contact_count) for name, keys in found.items()}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from core.planning.balancing import DailyCap, balance, daily_cap
 from core.planning.campaign_items import Enrolments, campaign_items, judge_enrolments
 from core.planning.campaigns import CampaignBook
-from core.planning.candidates import Excluded, Frame, candidates, occurrences, previous_excluded
+from core.planning.candidates import Excluded, Frame, candidates, meet_windows, occurrences, previous_excluded
 from core.planning.columns import Int32, Int64, parts_of
 from core.planning.config import Config
 from core.planning.contacts import Contacts
@@ -94,6 +94,7 @@ def plan(snapshot: Snapshot, config: Config, today: int, watch: Watch = _NOBODY)
     for part in campaign_items(frame, snapshot.book, enrolments, schedule, ledger):  # step 2
         store.add(part)
     items = store.items()
+    meet_windows(frame, items)
     watch.items("candidates", items)
     items = smooth(frame, items, sent_effective_dates(schedule, frame.kinds, today), profile, limits.cap)  # step 3
     watch.items("smoothed", items)

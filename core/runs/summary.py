@@ -6,7 +6,6 @@ from datetime import date
 
 import numpy as np
 
-from core.planning.calendar import to_date
 from core.planning.changes import ScheduleChanges
 from core.planning.plan import Plan
 from core.planning.rows import PlannedRows
@@ -54,12 +53,13 @@ def _by_day(rows: PlannedRows) -> dict[date, dict[str, int]]:
     key = rows.send_day[stands].astype(np.int64) * len(names) + number[rows.kind[stands]]
     pairs, counts = np.unique(key, return_counts=True)
     days, types = np.divmod(pairs, max(len(names), 1))
+    dates: list[date] = days.astype("datetime64[D]").tolist()
     out: dict[date, dict[str, int]] = {}
     last = None
-    for day, name, count in zip(days.tolist(), types.tolist(), counts.tolist(), strict=True):
+    for day, name, count in zip(dates, types.tolist(), counts.tolist(), strict=True):
         if day != last:
             last = day
-            out[to_date(day)] = of_day = {}
+            out[day] = of_day = {}
         of_day[names[name]] = count
     return out
 
