@@ -103,7 +103,7 @@ def schedule_chunks(chunks: Iterable[PackedChunk]) -> Iterator[ScheduleChunk]:
     kinds: tuple[tuple[RowKind, int], ...] = ()
     for chunk in chunks:
         if chunk.kinds is not decoded:  # most chunks of a table have the same
-            decoded, kinds = chunk.kinds, tuple(_row_kind(kind) for kind in chunk.kinds)
+            decoded, kinds = chunk.kinds, _row_kinds(chunk.kinds)
         row_id, contact_id, parent_schedule_id = chunk.ints
         event_date, scheduled_send_date = chunk.dates
         yield ScheduleChunk(
@@ -139,6 +139,12 @@ def answer_chunk(chunk: PackedChunk) -> AnswerChunk:
     event_id, contact_id = chunk.ints
     created_at, metadata = chunk.texts
     return AnswerChunk(event_id, contact_id, created_at, metadata)
+
+
+@lru_cache(maxsize=16)
+def _row_kinds(kinds: tuple[KindText, ...]) -> tuple[tuple[RowKind, int], ...]:
+    """Decode the combinations of a table: much the same ones in every run."""
+    return tuple(_row_kind(kind) for kind in kinds)
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,8 @@ from core.planning.columns import Bool, Int8, Int16, Int32, Int64, UInt8
 Column = TypeVar("Column", Int64, Int32, Int16, Int8, UInt8, Bool, Int32 | Int64, Int16 | Int32)
 
 _ROWS_MIN = 1 << 16
+_FEW_ROWS = 1 << 13
+"""A column that is not longer gets no more room than it needs: fetching pages costs a small org more than copying."""
 
 
 class Growing(Generic[Column]):
@@ -28,7 +30,8 @@ class Growing(Generic[Column]):
         wider = np.promote_types(self._values.dtype, values.dtype if dtype is None else dtype)
         needed = self._count + len(values)
         if needed > len(self._values) or wider != self._values.dtype:
-            larger = np.empty(max(needed, 2 * len(self._values), _ROWS_MIN), dtype=wider)
+            room = max(needed, 2 * len(self._values), _ROWS_MIN if needed > _FEW_ROWS else 0)
+            larger = np.empty(room, dtype=wider)
             larger[: self._count] = self._values[: self._count]
             self._values = larger
         self._values[self._count : needed] = values

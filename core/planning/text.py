@@ -6,6 +6,7 @@ as they should be are judged eight or more bytes at a time, and the others byte 
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -240,12 +241,20 @@ def equals_any(column: TextColumn, words: Sequence[str]) -> Bool:
 def match(stripped: TextColumn, words: Sequence[str]) -> Int32:
     """Return the position in ``words`` of each (stripped) value, lower-cased (ASCII), -1 where it is none of them."""
     size = lengths(stripped)
+    present = ~stripped.null
     found = np.full(len(stripped), -1, dtype=np.int32)
     for number, word in enumerate(words):
-        wanted = _LOWER[np.frombuffer(word.strip(" \t\n\v\f\r").encode("utf-8", "surrogatepass"), dtype=np.uint8)]
-        rows = np.flatnonzero((size == len(wanted)) & ~stripped.null)
+        wanted = _wanted(word)
+        rows = ((size == len(wanted)) & present).nonzero()[0]
         if len(rows) and len(wanted):
             rows = rows[_LOWER[stripped.data[stripped.start[rows]]] == wanted[0]]  # nearly always enough
             rows = rows[(_LOWER[heads(stripped.take(rows), len(wanted))] == wanted).all(axis=1)]
-        found[rows[found[rows] < 0]] = number
+        if len(rows):
+            found[rows[found[rows] < 0]] = number
     return found
+
+
+@lru_cache(maxsize=1024)
+def _wanted(word: str) -> UInt8:
+    """Return the bytes of a word, stripped and lower-cased."""
+    return _LOWER[np.frombuffer(word.strip(" \t\n\v\f\r").encode("utf-8", "surrogatepass"), dtype=np.uint8)]
