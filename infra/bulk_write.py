@@ -7,12 +7,14 @@ per row. Building the indexes afterwards costs 1.5, keeping them meanwhile sever
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 import apsw
 import numpy as np
 
+from core.planning.calendar import to_date
 from core.planning.changes import IssueChanges, PlannedBatch, RowBatch, ScheduleChanges
 from core.planning.columns import NULL_ID, Int16, Int32, Int64
 from core.planning.snapshot import RowKind
@@ -104,11 +106,10 @@ def create_indexes(db: apsw.Connection) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def day_text(days: Int32) -> dict[int, str]:
-    """Return the dates of day numbers, each distinct one once."""
-    distinct = np.unique(days)
-    texts = np.datetime_as_string(distinct.astype("datetime64[D]"))
-    return dict(zip(distinct.tolist(), texts.tolist(), strict=True))
+@lru_cache(maxsize=4096)
+def day_text(day: int) -> str:
+    """Return the date of a day number."""
+    return to_date(day).isoformat()
 
 
 def _update(db: apsw.Connection, rows: RowBatch, stamp: Stamp) -> None:
@@ -124,9 +125,8 @@ def _update(db: apsw.Connection, rows: RowBatch, stamp: Stamp) -> None:
             row_ids = apsw.carray(batch.row_id[part.rows])
             db.execute(_UPDATE_IDENTITY, (row_ids, part.event_date, part.instance_id, part.kind.email_type))
     for batch in _batches(rows, np.lexsort((rows.row_id, rows.kind, rows.send_day))):
-        days = day_text(batch.send_day)
         for cut in _cuts(batch.send_day, batch.kind):
-            send_date, kind = days[int(batch.send_day[cut.start])], batch.kinds[int(batch.kind[cut.start])]
+            send_date, kind = day_text(int(batch.send_day[cut.start])), batch.kinds[int(batch.kind[cut.start])]
             db.execute(_UPDATE_CONTENT, (apsw.carray(batch.row_id[cut]), *stamp, send_date, *kind[1:]))
             _expect(db, cut.stop - cut.start, "update")
 
@@ -160,9 +160,10 @@ def _stretches(batch: RowBatch) -> Iterator[_Stretch]:
     columns = batch.event_day, batch.send_day, batch.campaign_instance_id, batch.kind
     cuts = _cuts(*columns)
     first = np.array([cut.start for cut in cuts], dtype=np.int64)
-    days = day_text(np.concatenate((batch.event_day[first], batch.send_day[first])))
     for cut, event, send, instance, kind in zip(cuts, *(column[first].tolist() for column in columns), strict=True):
-        yield _Stretch(cut, days[event], days[send], None if instance == NULL_ID else instance, batch.kinds[kind])
+        yield _Stretch(
+            cut, day_text(event), day_text(send), None if instance == NULL_ID else instance, batch.kinds[kind]
+        )
 
 
 def _cuts(*columns: Int16 | Int32 | Int64) -> list[slice]:
@@ -172,7 +173,7 @@ def _cuts(*columns: Int16 | Int32 | Int64) -> list[slice]:
     begins[:1] = True
     for column in columns:
         begins[1:] |= column[1:] != column[:-1]
-    edges = [*np.flatnonzero(begins).tolist(), count]
+    edges = [*begins.nonzero()[0].tolist(), count]
     return [slice(first, end) for first, end in pairwise(edges)]
 
 

@@ -36,6 +36,11 @@ SCHEDULE_INDEXES: Final[dict[str, frozenset[str]]] = {
 
 INDEX_NAMES: Final = "SELECT name FROM sqlite_master WHERE type = 'index' AND lower(tbl_name) = 'email_schedules'"
 
+_SCHEMA: Final = """
+SELECT group_concat(quote(type) || quote(name) || quote(tbl_name) || quote(sql), ';')
+FROM (SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY rowid)"""
+"""All of a schema as one text: a value takes a microsecond on its way, and there are two hundred."""
+
 _ROWID_TABLES: Final = ("tracking_clicks",)
 _INVENTED: Final = {
     ("email_schedules", "event_date"): "",
@@ -158,8 +163,8 @@ def carrier_column(contact_columns: Iterable[str]) -> str:
 
 def _digest_of_schema(db: Database) -> bytes:
     """Digest of all that ``migrate`` looks at: the same schema needs the same steps, in every file."""
-    rows = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY rowid").fetchall()
-    return hashlib.sha256(repr(rows).encode("utf-8", "surrogatepass")).digest()
+    ((schema,),) = db.execute(_SCHEMA).fetchall()
+    return hashlib.sha256(str(schema).encode("utf-8", "surrogatepass")).digest()
 
 
 def _steps(db: Database, org_id: str | None) -> Iterator[Callable[[], object]]:

@@ -42,7 +42,7 @@ class OrgHandles:
         if not self._readers:
             db.execute("BEGIN")
             try:
-                db.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+                db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
             except apsw.Error:
                 db.execute("ROLLBACK")
                 raise
