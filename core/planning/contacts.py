@@ -16,7 +16,7 @@ from core.planning.rules import UNKNOWN_STATE
 from core.planning.snapshot import ContactChunk
 from core.planning.text import equals_any, is_blank, is_email, match, parse_state, parse_zip, strip
 from core.planning.text_dates import parse_dates
-from core.planning.text_hash import hash_values
+from core.planning.text_hash import hash_columns
 
 NO_CARRIER: Final = -2
 """Carrier number of a contact without one."""
@@ -134,7 +134,7 @@ def contacts_digest(chunk: ContactChunk) -> UInt64:
     texts = (
         chunk.email, chunk.status, chunk.zip_code, chunk.state, chunk.birth_date, chunk.effective_date, chunk.carrier,
     )  # fmt: skip
-    for column in texts:
-        row = mix64(row ^ hash_values(column))
+    for hashes in hash_columns(texts):
+        row = mix64(row ^ hashes)
     row = mix64(row ^ chunk.failed_underwriting.astype(np.uint64))
     return np.array([row.sum(dtype=np.uint64), mix64(row ^ np.uint64(1)).sum(dtype=np.uint64)], dtype=np.uint64)

@@ -114,11 +114,11 @@ def _changed(rows: PlannedRows, schedule: Schedule, found: Matches) -> Int64:
 
 def _without_counterpart(schedule: Schedule, rest: Int64, today: int) -> tuple[Int64, Int64]:
     """Split owned rows that the plan does not have: those to delete and those that missed their day (R92)."""
-    rows = schedule.owned.take(rest)
-    past = (rows.send_day < today) & (rows.send_day != NO_DAY)
+    kind, send_day, _ = schedule.owned.content(rest)
+    past = (send_day < today) & (send_day != NO_DAY)
     if not past.any():
         return rest, rest[:0]
-    kind, kinds = digest.used_kinds(rows.kind, schedule.kinds)
+    kind, kinds = digest.used_kinds(kind, schedule.kinds)
     skipped = np.array([k.status == "skipped" for k in kinds], dtype=np.bool_)[kind]
     return rest[~past], rest[past & ~skipped]
 

@@ -1,5 +1,6 @@
 """Hashes of texts in columns, for digests (R96)."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -26,6 +27,17 @@ def hash_values(column: TextColumn) -> UInt64:
         out[part] = _hash_part(TextColumn(column.data, column.start[part], column.end[part], column.null[part]))
     out[column.null] = _NULL
     return out
+
+
+def hash_columns(columns: Sequence[TextColumn]) -> list[UInt64]:
+    """Return ``hash_values`` of each of several columns of equal length: few rows of one block are one column for it."""
+    data, count = columns[0].data, len(columns[0])
+    if count * len(columns) > _ROWS or any(column.data is not data for column in columns):
+        return [hash_values(column) for column in columns]
+    start, end, null = (
+        np.concatenate(parts) for parts in zip(*((c.start, c.end, c.null) for c in columns), strict=True)
+    )
+    return list(hash_values(TextColumn(data, start, end, null)).reshape(len(columns), count))
 
 
 def _hash_part(column: TextColumn) -> UInt64:

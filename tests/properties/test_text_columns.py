@@ -10,7 +10,7 @@ from core.planning.geography import state_of_pair
 from core.planning.rules import STATE_CODES
 from core.planning.text import equals_any, is_blank, is_email, parse_state, parse_zip, strip
 from core.planning.text_dates import _odd_moments, parse_dates, parse_exact_dates, parse_moments
-from core.planning.text_hash import _hash_bytes, hash_values
+from core.planning.text_hash import _hash_bytes, hash_columns, hash_values
 from tests.reference.contacts import judge_email, state_of_column
 from tests.reference.dates import lower, read_date, stripped
 
@@ -161,3 +161,12 @@ def test_a_hash_is_that_of_the_bytes_alone(values: Values, between: bytes) -> No
     present = ~plain.null
     assert hashed[present].tolist() == expected[present].tolist()
     assert set(hashed[plain.null].tolist()) <= {0x6E756C6C}
+
+
+@given(values=st.lists(st.one_of(st.none(), st.text(max_size=8), long_text), max_size=60), between=between)
+def test_columns_are_hashed_together_as_one_by_one(values: Values, between: bytes) -> None:
+    whole = column(values, between=between)
+    backwards = whole.take(np.arange(len(values))[::-1])
+    for columns in ([whole, backwards], [whole, column(values)]):
+        together = hash_columns(columns)
+        assert [hashes.tolist() for hashes in together] == [hash_values(each).tolist() for each in columns]
