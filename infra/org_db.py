@@ -7,6 +7,7 @@ copy, so a failed write needs no repair: the copy is thrown away.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import apsw
@@ -131,6 +132,12 @@ class SqliteOrgDatabase(ItemRecords):
             lambda db: org_changes.open_config(db, config_data, closes=closes, at=at, by=by, note=note),
         )
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Lock the file against writers until the end of the block."""
+        with self._reading("contacts"):
+            yield
+
     def contact_chunks(self) -> Iterator[ContactChunk]:
         """All rows of contacts, by id."""
         return map(org_tables.contact_chunk, self._chunks("contacts", contacts_table))
@@ -190,15 +197,18 @@ class SqliteOrgDatabase(ItemRecords):
         self, name: str, table: Callable[[apsw.Connection], PackedTable], parameters: tuple[str, ...] = ()
     ) -> Iterator[PackedChunk]:
         """Read a table through apsw; the file is locked against writers until the last chunk is taken."""
+        with self._reading(name) as db, org_errors(name, self._org_id):
+            yield from read_table(db, table(db), parameters, chunk_rows=self._chunk_rows)
 
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[apsw.Connection]:
         def begin() -> apsw.Connection:
             with org_errors(name, self._org_id):
                 return self._handles.begin_reading()
 
         db = self._retried(begin)
         try:
-            with org_errors(name, self._org_id):
-                yield from read_table(db, table(db), parameters, chunk_rows=self._chunk_rows)
+            yield db
         finally:
             self._handles.end_reading(db)
 

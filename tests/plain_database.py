@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from random import Random
 
 import numpy as np
@@ -45,6 +46,9 @@ class PlainDatabase:
             self._random.shuffle(rows)
         for first in range(0, len(rows), self._chunk_rows):
             yield list(zip(*rows[first : first + self._chunk_rows], strict=True))
+
+    def reading(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def contact_chunks(self) -> Iterator[ContactChunk]:
         sql = (

@@ -6,6 +6,7 @@ and never looks inside.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -206,6 +207,10 @@ class OrgDatabase(ChangeStore, ItemStore, Protocol):
 
     def runs_of_events(self, keys: Sequence[EventKey]) -> Mapping[EventKey, StoredRun]:
         """Those of the events that committed runs have carried, with the run of each."""
+        ...
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Make all chunks that are taken inside the block parts of one state; nothing else may be asked for there."""
         ...
 
     def contact_chunks(self) -> Iterator[ContactChunk]:

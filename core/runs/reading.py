@@ -27,18 +27,20 @@ def read_org(db: OrgDatabase, config: Config, today: int) -> Reading:
     """Read all that a plan for ``today`` depends on."""
     book = judge_campaigns(db.campaign_types(), db.campaign_instances(), today)
     checksum = _Checksum()
-    contacts = gather(_judged(db, config, today, book.carriers, checksum))
     since = to_date(today - config.followup_lookback_days).isoformat()
     follow = config.enable_followups
-    snapshot = Snapshot(
-        contacts=contacts,
-        schedule=gather_schedule(db.schedule_chunks(), first_day=history_before(today)),
-        book=book,
-        enrolments=tuple(db.enrolment_chunks()) if book.active else (),
-        clicks=tuple(db.click_chunks(since)) if follow else (),
-        answers=tuple(db.answer_chunks(since)) if follow else (),
-    )
-    return Reading(snapshot, tuple(db.issue_chunks()), digest.hex_digest(checksum.sums))
+    with db.reading():
+        contacts = gather(_judged(db, config, today, book.carriers, checksum))
+        snapshot = Snapshot(
+            contacts=contacts,
+            schedule=gather_schedule(db.schedule_chunks(), first_day=history_before(today)),
+            book=book,
+            enrolments=tuple(db.enrolment_chunks()) if book.active else (),
+            clicks=tuple(db.click_chunks(since)) if follow else (),
+            answers=tuple(db.answer_chunks(since)) if follow else (),
+        )
+        issues = tuple(db.issue_chunks())
+    return Reading(snapshot, issues, digest.hex_digest(checksum.sums))
 
 
 def read_contacts(db: OrgDatabase, config: Config, today: int) -> Contacts:

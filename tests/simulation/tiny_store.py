@@ -6,7 +6,7 @@ store it keeps its connection open until ``close``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Protocol
 
 import apsw
@@ -172,6 +172,9 @@ class TinyDatabase(NoItems):
     def campaign_instances(self) -> Sequence[CampaignInstance]:
         """None."""
         return ()
+
+    def reading(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def contact_chunks(self) -> Iterator[ContactChunk]:
         """None."""

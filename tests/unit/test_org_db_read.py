@@ -176,6 +176,22 @@ def test_chunks_of_two_tables_may_be_read_side_by_side_but_not_with_other_method
     assert db.campaign_types() == []
 
 
+def test_tables_that_are_read_in_one_block_are_of_one_state(tmp_path: Path) -> None:
+    file, db = new_org(tmp_path)
+    db.close()
+    writer, insert = apsw.Connection(str(file)), "INSERT INTO scheduler_issues VALUES (1, 'a', 'r')"
+    with db.reading():
+        assert list(db.contact_chunks()) == []
+        with pytest.raises(apsw.BusyError):
+            writer.execute(insert)
+        with pytest.raises(RuntimeError):
+            db.campaign_types()
+        assert list(db.issue_chunks()) == []
+    writer.execute(insert)
+    writer.close()
+    assert len(list(db.issue_chunks())) == 1
+
+
 def test_a_reader_that_was_given_up_does_not_disturb_the_next(tmp_path: Path) -> None:
     file, db = new_org(tmp_path, chunk_rows=1)
     db.close()
