@@ -12,6 +12,8 @@ CATCH_UP: Final = 2
 _CONTACT_STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 _KEY_STEP: Final = np.uint64(0xD1B54A32D192ED03)
 _YEAR_MASK: Final = (1 << 48) - 1
+_FIRST_SHIFT, _SECOND_SHIFT, _LAST_SHIFT = np.uint64(30), np.uint64(27), np.uint64(31)
+_FIRST_FACTOR, _SECOND_FACTOR = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 def spread_hash(contact_id: Int64, purpose: int, type_code: int, year: Int32) -> UInt64:
@@ -23,12 +25,12 @@ def spread_hash(contact_id: Int64, purpose: int, type_code: int, year: Int32) ->
 
 def mix64(z: UInt64) -> UInt64:
     """Return the finalizer of R60: a bijection of 64-bit integers that spreads every bit."""
-    shifted = z >> np.uint64(30)
+    shifted = z >> _FIRST_SHIFT
     mixed = z ^ shifted
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    np.right_shift(mixed, np.uint64(27), out=shifted)
+    mixed *= _FIRST_FACTOR
+    np.right_shift(mixed, _SECOND_SHIFT, out=shifted)
     mixed ^= shifted
-    mixed *= np.uint64(0x94D049BB133111EB)
-    np.right_shift(mixed, np.uint64(31), out=shifted)
+    mixed *= _SECOND_FACTOR
+    np.right_shift(mixed, _LAST_SHIFT, out=shifted)
     mixed ^= shifted
     return mixed

@@ -6,7 +6,7 @@ as they should be are judged eight or more bytes at a time, and the others byte 
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 import numpy as np
@@ -66,10 +66,17 @@ def words_like(word: UInt64, form: str) -> tuple[UInt64, UInt64]:
 
     Returns the values of the digits, a byte each (0 for other characters), and not 0 where a word is not of that form.
     """
-    value = word ^ np.uint64(int.from_bytes(form.encode(), "little"))
+    plain, above = _form(form)
+    value = word ^ plain
     # Adding lifts a byte to its high bit where it is above 9, or above 0; a byte that overflows has its own high bit.
-    above = np.uint64(int.from_bytes(bytes(0x76 if c == "0" else 0x7F for c in form), "little"))
     return value, (value + above | value) & _HIGH_BITS
+
+
+@cache
+def _form(form: str) -> tuple[np.uint64, np.uint64]:
+    """Return a form as a word, and what lifts the bytes that are too large; there are three forms."""
+    above = bytes(0x76 if c == "0" else 0x7F for c in form)
+    return np.uint64(int.from_bytes(form.encode(), "little")), np.uint64(int.from_bytes(above, "little"))
 
 
 def eight_digits(digits: UInt64) -> UInt64:
