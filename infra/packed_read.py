@@ -292,5 +292,5 @@ def _chunk_of_rows(table: PackedTable, rows: list[Row]) -> PackedChunk:
 def _kinds_of_rows(table: PackedTable, kinds: list[KindText], count: int) -> tuple[Int32, tuple[KindText, ...]]:
     if not table.all_kinds:
         return np.zeros(count, dtype=np.int32), ((),)
-    numbers: dict[KindText, int] = {}
-    return np.array([numbers.setdefault(kind, len(numbers)) for kind in kinds], dtype=np.int32), tuple(numbers)
+    numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
+    return np.array([numbers[kind] for kind in kinds], dtype=np.int32), tuple(numbers)
