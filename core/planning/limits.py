@@ -21,6 +21,7 @@ from core.planning.rules import CAMPAIGN
 _NEVER: Final = 2**30
 """A day beyond every window: fills the unused places of a table of days."""
 _TABLE_DAYS_MAX: Final = 2**22
+_FEW_ITEMS: Final = 2**13
 _BLOCK_BITS: Final = 18
 """Contacts are looked at in blocks of 2**18, so that not all their mails are sorted at once."""
 
@@ -58,7 +59,33 @@ def _sent(frame: Frame) -> _Mails:
 
 
 def _of_crowded(frame: Frame, items: Items, sent: _Mails) -> Int64:
-    """Return the standing items of contacts that any limit could touch, few of all: recognised by counting mails."""
+    """Return the standing items of contacts that any limit could touch, few of all."""
+    # Not so many are sorted in less time than it takes to count them.
+    many = (
+        np.ones(len(frame.contacts), dtype=np.bool_) if len(items) < _FEW_ITEMS else _may_be_crowded(frame, items, sent)
+    )
+    if not len(items) or not many.any():
+        return np.zeros(0, dtype=np.int64)
+    rows = np.concatenate(
+        [
+            ((items.reason[part] == 0) & many.take(items.contact[part])).nonzero()[0].astype(np.int32) + part.start
+            for part in parts_of(len(items))
+        ]
+    )
+    is_campaign = items.sources.type_code == CAMPAIGN
+    block, block_of_sent = items.contact[rows] >> _BLOCK_BITS, sent.contact >> _BLOCK_BITS
+    found = []
+    for number in range((len(many) >> _BLOCK_BITS) + 1):
+        here = rows[block == number]
+        few, before = items.take(here), (block_of_sent == number).nonzero()[0]
+        planned = _Mails(few.contact, few.target, is_campaign[few.source])
+        sent_here = _Mails(sent.contact[before], sent.day[before], sent.is_campaign[before])
+        found.append(here[_crowded(planned, sent_here, frame)[few.contact]])
+    return np.concatenate(found).astype(np.int64)
+
+
+def _may_be_crowded(frame: Frame, items: Items, sent: _Mails) -> Bool:
+    """Return, per contact, whether any limit could touch it as far as counting its mails can tell."""
     most, count = frame.config.max_emails_per_period, len(frame.contacts)
     mails, campaigns = _Tally(count, frame.config.frequency_period_days), _Tally(count, 1)
     mails.add(sent.contact, sent.day)
@@ -77,23 +104,7 @@ def _of_crowded(frame: Frame, items: Items, sent: _Mails) -> Int64:
     # one more at most. Two mails on one day leave a day less than there are mails.
     many = (mails.counts > most) & (mails.stretches() <= mails.counts - (most - 1))
     many |= (campaigns.counts > 1) & (campaigns.stretches() < campaigns.counts)
-    if not len(items) or not many.any():
-        return np.zeros(0, dtype=np.int64)
-    rows = np.concatenate(
-        [
-            ((items.reason[part] == 0) & many.take(items.contact[part])).nonzero()[0].astype(np.int32) + part.start
-            for part in parts_of(len(items))
-        ]
-    )
-    block, block_of_sent = items.contact[rows] >> _BLOCK_BITS, sent.contact >> _BLOCK_BITS
-    found = []
-    for number in range((len(many) >> _BLOCK_BITS) + 1):
-        here = rows[block == number]
-        few, before = items.take(here), (block_of_sent == number).nonzero()[0]
-        planned = _Mails(few.contact, few.target, is_campaign[few.source])
-        sent_here = _Mails(sent.contact[before], sent.day[before], sent.is_campaign[before])
-        found.append(here[_crowded(planned, sent_here, frame)[few.contact]])
-    return np.concatenate(found).astype(np.int64)
+    return many
 
 
 class _Tally:

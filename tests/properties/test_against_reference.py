@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from core.planning import columns, matching
+from core.planning import columns, limits, matching
 from core.planning.calendar import to_date
 from core.runs.ports import OrgDatabase
 from core.runs.reconcile import Order, Reconciled, reconcile
@@ -78,6 +78,7 @@ def as_if_large(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matching, "_LAYOUT_ROWS_MIN", 1)
     monkeypatch.setattr(matching, "_LAYOUTS_MAX", 10**6)
     monkeypatch.setattr(columns, "_PART_ROWS", 5)
+    monkeypatch.setattr(limits, "_FEW_ITEMS", 0)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -349,12 +349,13 @@ def test_r75_a_skipped_mail_stands_at_its_ideal_date() -> None:
 # ------------------------------------------------------------------------------------------------ contacts with much mail
 
 
-@pytest.mark.parametrize(("table_days_max", "block_bits"), [(1, 0), (64, 1), (2**22, 18)])
+@pytest.mark.parametrize(("table_days_max", "block_bits", "few_items"), [(1, 0, 0), (64, 1, 0), (2**22, 18, 2**13)])
 def test_r72_contacts_with_little_and_with_much_mail_are_judged_alike(
-    table_days_max: int, block_bits: int, monkeypatch: pytest.MonkeyPatch
+    table_days_max: int, block_bits: int, few_items: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "_TABLE_DAYS_MAX", table_days_max)
     monkeypatch.setattr(limits, "_BLOCK_BITS", block_bits)
+    monkeypatch.setattr(limits, "_FEW_ITEMS", few_items)
     org = org_of(max_emails_per_period=3)
     counts = [1, 3, 4, 5, 17, 40]
     for _ in counts[1:]:
