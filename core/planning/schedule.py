@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from typing import Final
 
 import numpy as np
@@ -103,14 +104,15 @@ class _Kinds:
     def numbers(self, kinds: tuple[tuple[RowKind, int], ...]) -> Int32:
         """Return the number of each of a chunk's kinds; the chunks of one table have mostly the same."""
         if kinds is not self._last:
-            found = [self._numbers.setdefault(kind, len(self._numbers)) for kind in kinds]
-            self._last, self._last_numbers = kinds, np.array(found or [0], dtype=np.int32)
-            if len(self._numbers) > len(self.kinds):
+            if new := [kind for kind in dict.fromkeys(kinds) if kind not in self._numbers]:
+                self._numbers.update(zip(new, count(len(self._numbers)), strict=False))
                 self._tabulate()
+            found = [self._numbers[kind] for kind in kinds]
+            self._last, self._last_numbers = kinds, np.array(found or [0], dtype=np.int32)
         return self._last_numbers
 
     def _tabulate(self) -> None:
-        self.kinds = tuple(kind for kind, _ in self._numbers)
+        self.kinds = tuple([kind for kind, _ in self._numbers])
         self.instances = np.array([instance for _, instance in self._numbers] or [NULL_ID], dtype=np.int64)
         self.owned, self.always_asked, self.digests = _kind_tables(self.kinds)
 
