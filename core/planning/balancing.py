@@ -178,7 +178,7 @@ class _Order:
         sources = items.sources
         # Of one source, contact and ideal date there is one item, so the event never decides. The row number of a
         # contact orders like its id.
-        self._priority = np.unique(sources.priority, return_inverse=True)[1]
+        self._priority = np.sort(sources.priority).searchsorted(sources.priority)
         places = np.lexsort((sources.instance_id, sources.type_code))
         self._place = np.empty(len(places), dtype=np.int64)
         self._place[places] = np.arange(len(places))

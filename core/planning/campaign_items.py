@@ -237,6 +237,8 @@ class _Handled:
         """Whether each item is written already."""
         if self.contacts is not None:
             return self.contacts.take(contact)
+        if not len(self.pairs):
+            return np.zeros(len(contact), dtype=np.bool_)
         return is_in(pair_key(contact, items.event), self.pairs)
 
 
