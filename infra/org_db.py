@@ -1,8 +1,8 @@
 """The ``OrgStore`` and ``OrgDatabase`` of a run, on SQLite.
 
-Two libraries share the work and never have the file open together (``org_handles``): apsw moves rows in bulk, and
-writes what a run says of itself along with them; sqlite-utils does everything else. The file is a run's private working
-copy, so a failed write needs no repair: the copy is thrown away.
+Two libraries share the work and never have the file open together (``org_handles``): apsw moves rows in bulk,
+sqlite-utils does everything else. The file is a run's private working copy, so a failed write needs no repair: the
+copy is thrown away.
 """
 
 import time
@@ -164,22 +164,21 @@ class SqliteOrgDatabase(ItemRecords):
 
     def write(self, commit: Commit) -> tuple[str, ...]:
         """Write a run's changes; returns warnings (codes of ``bulk_write``)."""
-        return self._retried(lambda: self._write(commit))
+        warnings = self._retried(lambda: self._write_rows(commit))
+        self._record("run records", lambda db: org_records.write_records(db, commit))
+        return warnings
 
     def close(self) -> None:
         """Leave the file complete in itself: WAL checkpointed, no sidecar with content."""
         with org_errors("close", self._org_id):
             self._handles.close()
 
-    def _write(self, commit: Commit) -> tuple[str, ...]:
+    def _write_rows(self, commit: Commit) -> tuple[str, ...]:
         stamp = bulk_write.Stamp(commit.checkpoint.scheduler_run_id, commit.checkpoint.run_timestamp)
         with org_errors("email_schedules", self._org_id), self._handles.bulk_writing() as db:
             bulk_write.write_schedule(db, commit.schedule, stamp)
             bulk_write.write_issues(db, commit.issues, stamp)
-            warnings = bulk_write.create_indexes(db)
-            with org_errors("run records", self._org_id):
-                org_records.write_records(db, commit)
-        return warnings
+            return bulk_write.create_indexes(db)
 
     def _record(self, operation: str, work: Callable[[Database], T]) -> T:
         """Do something through sqlite-utils, with the retries of a busy file."""

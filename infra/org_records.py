@@ -1,4 +1,4 @@
-"""The small tables of an org database: configuration, campaigns, checkpoints, runs, events."""
+"""The small tables of an org database, by sqlite-utils: configuration, campaigns, checkpoints, runs, events."""
 
 import json
 import zlib
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Final
 
-import apsw
 from sqlite_utils import Database
 
 from core.planning.snapshot import CampaignInstance, CampaignType
@@ -110,26 +109,24 @@ def open_change_log_ids(db: Database) -> list[int]:
     return [row_id for (row_id,) in db.execute(_OPEN_CHANGES)]
 
 
-def write_records(db: apsw.Connection, commit: Commit) -> None:
-    """Write checkpoint, run record, event ids and change-log stamps; forget what is past its keep.
-
-    Inside the caller's transaction, which has the run's rows: opening the file again would cost a small org more than
-    all this.
-    """
+def write_records(db: Database, commit: Commit) -> None:
+    """Write checkpoint, run record, event ids and change-log stamps; forget what is past its keep."""
     checkpoint, run = commit.checkpoint, commit.run
-    db.execute(_insert("scheduler_checkpoints", _CHECKPOINT), [getattr(checkpoint, name) for name in _CHECKPOINT])
-    record = run.run_id, packed(run.completion_json), checkpoint.run_timestamp
-    db.execute(_insert("scheduler_runs", ("run_id", "completion_json", "committed_at")), record)
-    for key in commit.event_keys:
-        db.execute(_INSERT_CARRIED, (key.source, key.id, run.run_id, checkpoint.run_timestamp))
-    if commit.change_log_ids:
-        db.execute(
-            "UPDATE campaign_change_log SET processed_run_id = ? WHERE id IN (SELECT value FROM json_each(?))",
-            [run.run_id, json.dumps(commit.change_log_ids)],
-        )
-    _prune(db, checkpoint.run_timestamp, run.run_id)
-    if commit.parked_before is not None:
-        db.execute("DELETE FROM scheduler_parked_items WHERE parked_at < ?", [commit.parked_before])
+    with db.atomic():
+        db.execute(_insert("scheduler_checkpoints", _CHECKPOINT), [getattr(checkpoint, name) for name in _CHECKPOINT])
+        record = run.run_id, packed(run.completion_json), checkpoint.run_timestamp
+        db.execute(_insert("scheduler_runs", ("run_id", "completion_json", "committed_at")), record)
+        for key in commit.event_keys:
+            carried = key.source, key.id, run.run_id, checkpoint.run_timestamp
+            db.execute(_INSERT_CARRIED, carried)
+        if commit.change_log_ids:
+            db.execute(
+                "UPDATE campaign_change_log SET processed_run_id = ? WHERE id IN (SELECT value FROM json_each(?))",
+                [run.run_id, json.dumps(commit.change_log_ids)],
+            )
+        _prune(db, checkpoint.run_timestamp, run.run_id)
+        if commit.parked_before is not None:
+            db.execute("DELETE FROM scheduler_parked_items WHERE parked_at < ?", [commit.parked_before])
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:
@@ -152,7 +149,7 @@ def unpacked(stored: str) -> bytes:
     return zlib.decompress(b64decode(stored.removeprefix(_PACKED)))
 
 
-def _prune(db: apsw.Connection, run_timestamp: str, run_id: str) -> None:
+def _prune(db: Database, run_timestamp: str, run_id: str) -> None:
     """Forget events beyond their keep, and runs that no kept event names; this run stays even if it carried none."""
     db.execute(
         "DELETE FROM scheduler_processed_events WHERE datetime(processed_at) < datetime(?, ?)",
