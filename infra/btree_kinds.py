@@ -6,21 +6,23 @@ from typing import Final
 import numpy as np
 
 from core.planning.columns import Int32, UInt64, byte_masks, windows
-from infra.btree_cells import FALSE_TYPE, FIRST_TEXT_TYPE, LAST_INT_TYPE, SERIAL_TYPES, SIZES, RecordColumns
+from infra.btree_cells import (
+    FALSE_TYPE,
+    FIRST_TEXT_TYPE,
+    IS_INTEGER,
+    IS_TEXT,
+    LAST_INT_TYPE,
+    SERIAL_TYPES,
+    SIZES,
+    RecordColumns,
+)  # fmt: skip
 from infra.btree_layouts import Records
 from infra.packed_read import KindText
 from infra.row_numbers import RowNumbers
 
 _WORD: Final = 8
 _SERIAL_MAX: Final = 255
-KIND_TYPES: Final = np.array(
-    [
-        serial <= LAST_INT_TYPE
-        or FALSE_TYPE <= serial <= FALSE_TYPE + 1
-        or (FIRST_TEXT_TYPE <= serial <= _SERIAL_MAX and serial % 2 == 1)
-        for serial in range(SERIAL_TYPES)
-    ]
-)
+_KIND_TYPES: Final = (IS_INTEGER | IS_TEXT) & (np.arange(SERIAL_TYPES) <= _SERIAL_MAX)
 """Which serial types a kind may be made of: short texts, integers, NULL."""
 SPAN_BYTES_MAX: Final = 496
 """From the first of a kind's columns to the end of the last."""
@@ -158,7 +160,7 @@ def _kind_text(form: bytes, raw: bytes) -> KindText:
 def fits_in_kinds(columns: RecordColumns, positions: tuple[int, ...]) -> bool:
     """Whether kinds are short enough, and of texts, integers and NULLs only."""
     span = columns.bounds[max(positions) + 1] - columns.bounds[min(positions)]
-    return int(span.max()) <= SPAN_BYTES_MAX and bool(KIND_TYPES[columns.serial[list(positions)]].all())
+    return int(span.max()) <= SPAN_BYTES_MAX and bool(_KIND_TYPES[columns.serial[list(positions)]].all())
 
 
 def _value(serial: int, raw: bytes) -> bytes | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64, parts_of
 from core.planning.ordering import dense_keys, stable_order
+from core.planning.places import GAPS_MAX
 from core.planning.rows import PlannedRows
 from core.planning.rules import FOLLOWUP_PREFIX
 from core.planning.schedule import Schedule, null_to_zero
@@ -32,8 +33,6 @@ _EVENT_BITS: Final = 32
 _EVENT_MASK: Final = 2**_EVENT_BITS - 1
 _NOBODY: Final = 2**31 - 1
 """A layout's entry for no planned row: nothing is about that day."""
-_GAPS_MAX: Final = 4
-"""Contact ids this many times as far apart as they could be are still looked up in a table."""
 
 Code: TypeAlias = Int16 | Int32
 
@@ -212,7 +211,7 @@ class _ContactSlots:
         self._ids = ids
         self._before = int(ids[0]) - 1 if len(ids) else 0
         span = int(ids[-1]) - self._before if len(ids) else 0
-        self._close = span <= _GAPS_MAX * len(ids)
+        self._close = span <= GAPS_MAX * len(ids)
         self.count = 1 + (span if self._close else len(ids))
         """Of places, 0 included."""
 

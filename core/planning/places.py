@@ -7,7 +7,7 @@ import numpy as np
 from core.planning.columns import Int32, Int64
 
 _NONE: Final = np.int32(-1)
-_GAPS_MAX: Final = 4
+GAPS_MAX: Final = 4
 """Ids this many times as far apart as they could be are still looked up in a table."""
 
 
@@ -18,7 +18,7 @@ class ContactPlaces:
         self._ids = ids
         self._low = int(ids[0]) if len(ids) else 0
         span = int(ids[-1]) - self._low + 1 if len(ids) else 0
-        self._table = np.full(span + 2, _NONE, dtype=np.int32) if span <= _GAPS_MAX * len(ids) else None
+        self._table = np.full(span + 2, _NONE, dtype=np.int32) if span <= GAPS_MAX * len(ids) else None
         if self._table is not None:
             self._table[1:][ids - self._low] = np.arange(len(ids), dtype=np.int32)
 
