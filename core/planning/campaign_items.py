@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 
-from core.planning.calendar import day_number
 from core.planning.campaigns import Campaign, CampaignBook, carrier_numbers
 from core.planning.candidates import Frame
 from core.planning.columns import NO_DAY, Bool, Int16, Int32, Int64, parts_of
@@ -17,9 +15,7 @@ from core.planning.reasons import Reason
 from core.planning.rules import CAMPAIGN, STATE_CODES, UNKNOWN_STATE
 from core.planning.schedule import Schedule
 from core.planning.snapshot import EnrolmentChunk
-from core.planning.text_dates import parse_dates
-
-_FIRST_DAY, _LAST_DAY = day_number(date(1900, 1, 1)), day_number(date(2100, 12, 31))
+from core.planning.text_dates import FIRST_DAY, LAST_DAY, parse_dates
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +149,8 @@ def _candidates(  # what is found about the audience, and where it is entered
     items = make_items(contact, ideal_dates(frame, campaign, contact, trigger), source)
     deadline = items.deadline
     # A date that the calendar of the rules does not have (R21) could be written, and not be read again.
-    expired = (deadline < frame.today) | (items.ideal < _FIRST_DAY)
-    beyond = items.ideal > (_LAST_DAY if frame.last_ideal is None else min(frame.last_ideal, _LAST_DAY))
+    expired = (deadline < frame.today) | (items.ideal < FIRST_DAY)
+    beyond = items.ideal > (LAST_DAY if frame.last_ideal is None else min(frame.last_ideal, LAST_DAY))
     in_hand = handled.handles(contact, items)
     gone = expired | beyond | in_hand
     if bool(gone.any()):

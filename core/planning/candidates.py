@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 from typing import Final
 
@@ -22,6 +21,7 @@ from core.planning.places import ContactPlaces
 from core.planning.reasons import Reason, has_window_end
 from core.planning.recent import RecentMail
 from core.planning.rules import AEP, EMAIL_TYPES, UNKNOWN_STATE
+from core.planning.text_dates import FIRST_DAY, LAST_DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def occurrences(frame: Frame, *, aep_superseded: bool, part: slice = EVERYBODY) 
     ):
         rows = (reachable & (dates != NO_DAY)).nonzero()[0]
         place = dates.take(rows).astype(np.intp)
-        place -= _FIRST_DAY
+        place -= FIRST_DAY
         known = _anniversaries(frame.today, months)
         found.append(
             Occurrences(
@@ -113,13 +113,9 @@ def occurrences(frame: Frame, *, aep_superseded: bool, part: slice = EVERYBODY) 
     return found
 
 
-_FIRST_DAY: Final = day_number(date(1900, 1, 1))
-_LAST_DAY: Final = day_number(date(2100, 12, 31))
-
-
 @dataclass(frozen=True, slots=True)
 class _Anniversaries:
-    """The anniversaries of every date that there is (R21), from _FIRST_DAY on: looked up for each contact."""
+    """The anniversaries of every date that there is (R21), from FIRST_DAY on: looked up for each contact."""
 
     event: Int32
     previous: Int32
@@ -130,7 +126,7 @@ class _Anniversaries:
 @lru_cache(maxsize=8)
 def _anniversaries(today: int, first_months: int | None) -> _Anniversaries:
     """Work out the anniversaries on a date; ``first_months`` are None for birthdays, and for policies those of R32."""
-    days = np.arange(_FIRST_DAY, _LAST_DAY + 1, dtype=np.int32)
+    days = np.arange(FIRST_DAY, LAST_DAY + 1, dtype=np.int32)
     event, previous = next_anniversaries(month_day_of(days), today)
     if first_months is None:
         return _Anniversaries(event, previous, event > days, previous > days)  # R31

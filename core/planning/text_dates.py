@@ -5,17 +5,21 @@ are written otherwise are judged byte by byte.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from typing import Final, Self
 
 import numpy as np
 
-from core.planning.calendar import day_numbers, is_leap
+from core.planning.calendar import day_number, day_numbers, is_leap
 from core.planning.columns import NO_DAY, Bool, Int32, SomeTexts, TextColumn, UInt8, UInt64
 from core.planning.text import byte_at, digits, heads, is_blank, lengths, strip, word_at, words_like
 
 _FIRST_YEAR: Final = 1900
 _YEARS: Final = 201
+FIRST_DAY: Final = day_number(date(_FIRST_YEAR, 1, 1))
+LAST_DAY: Final = day_number(date(_FIRST_YEAR + _YEARS - 1, 12, 31))
+"""Dates are of these days and those between (R21)."""
 _DATE_BYTES: Final = 10
 _MOMENT_BYTES: Final = 19
 _CENTURY_BITS: Final = 16
