@@ -5,7 +5,6 @@ says how many NULLs it holds, so a value that contains a separator or a mark its
 one byte too many, and the block is refused (``None``) instead of misread. The caller reads such rows one by one.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -14,6 +13,7 @@ import numpy as np
 
 from core.planning.columns import NULL_ID, Bool, Int32, Int64, TextColumn, UInt8, UInt64, byte_masks, windows
 from core.planning.text import eight_digits
+from infra.row_numbers import RowNumbers
 
 SEPARATOR: Final = 0x1F
 KIND_SEPARATOR: Final = 0x1D
@@ -28,11 +28,9 @@ _WINDOW: Final = 16
 _DIGITS_MAX: Final = 19
 _KIND_WORDS_MAX: Final = 64
 """Texts of a kind longer than 512 bytes take the slow path: nobody's e-mail type is that long."""
-_BUCKETS: Final = 65_536
 
 _KEEP_LAST: Final = np.array([0] + [(2**64 - 1) ^ (2 ** (64 - 8 * n) - 1) for n in range(1, 9)], dtype=np.uint64)
 """Masks of a little-endian word that keep its last n bytes."""
-_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,38 +124,15 @@ def flag_column(packed: PackedRows, field: int) -> Bool:
 def kind_column(packed: PackedRows, field: int) -> tuple[Int32, tuple[tuple[bytes | None, ...], ...]] | None:
     """Number the distinct combinations of texts in a field of several; a combination is their bytes, None for NULL.
 
-    Returns (number per row, combinations); None for combinations too long to be worth it, and for rows whose 64-bit
-    digests are equal although their bytes are not.
+    Returns (number per row, combinations); None for combinations too long to be worth it.
     """
     start, end = packed.start[field], packed.end[field]
     length = end - start
     if int(length.max(initial=0)) > _KIND_WORDS_MAX * _WORD:
         return None
-    numbered = number_distinct([length.astype(np.uint64)[:, np.newaxis], masked_words(packed.data, start, length)])
-    if numbered is None:
-        return None
-    code, rows = numbered
-    return code, tuple(_texts(packed, field, int(row)) for row in rows)
-
-
-def number_distinct(tables: Sequence[UInt64]) -> tuple[Int32, Int64] | None:
-    """Number the distinct rows of tables of words side by side: (number per row, a row of each number).
-
-    None where 64-bit digests are equal although the words are not.
-    """
-    digest = np.zeros(len(tables[0]), dtype=np.uint64)
-    for table in tables:
-        for word in table.T:
-            digest *= _MULTIPLIER
-            digest += word
-    digest *= _MULTIPLIER  # the bucket is taken from the high bits
-    representative = _first_of_equal(digest)
-    if any(bool((table != table.take(representative, axis=0)).any()) for table in tables):
-        return None
-    code_of_row = np.full(len(digest), -1, dtype=np.int32)
-    distinct = np.flatnonzero(np.bincount(representative))
-    code_of_row[distinct] = np.arange(len(distinct), dtype=np.int32)
-    return code_of_row[representative], distinct
+    table = np.column_stack([length.astype(np.uint64), _masked_words(packed.data, start, length)])
+    code, rows = RowNumbers().number(table)
+    return code.astype(np.int32), tuple(_texts(packed, field, row) for row in rows)
 
 
 def _texts(packed: PackedRows, field: int, row: int) -> tuple[bytes | None, ...]:
@@ -166,20 +141,7 @@ def _texts(packed: PackedRows, field: int, row: int) -> tuple[bytes | None, ...]
     return tuple(None if part == mark else part for part in text.split(bytes([KIND_SEPARATOR])))
 
 
-def _first_of_equal(digest: UInt64) -> Int64:
-    """For every row, a row with the same digest: the same one for all rows of one digest."""
-    bucket = (digest >> np.uint64(48)).astype(np.int64)
-    holder = np.empty(_BUCKETS, dtype=np.int64)  # only buckets that are written are read
-    holder[bucket] = np.arange(len(digest))
-    representative = holder[bucket]
-    lost = np.flatnonzero(digest != digest[representative])  # two digests met in one bucket: rare, and dear only then
-    if len(lost):
-        _, first, inverse = np.unique(digest[lost], return_index=True, return_inverse=True)
-        representative[lost] = lost[first][inverse]
-    return representative
-
-
-def masked_words(data: UInt8, start: Int64, length: Int64) -> UInt64:
+def _masked_words(data: UInt8, start: Int64, length: Int64) -> UInt64:
     """Return texts as rows of words, zero beyond their end: of equal length they are equal iff the rows are."""
     size = -(-max(int(length.max(initial=0)), 1) // _WINDOW) * _WINDOW
     text = windows(data, start, size)
